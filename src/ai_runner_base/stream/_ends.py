@@ -1,0 +1,62 @@
+"""The two ends of a stream. Sources and sinks are symmetrical: trickle, file or URL, browser, test clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..media import AudioPacket, MediaInfo, Picture
+
+Pixels = npt.NDArray[np.uint8]
+"""(H, W, 3) uint8 RGB."""
+Stamps = dict[str, int]
+"""Monotonic nanoseconds by name; see `_meters.STAGES`."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Where a source puts its media. All are called on one thread of the source's own, `on_end` last and once."""
+
+    on_info: Callable[[MediaInfo], None]
+    on_video: Callable[[Picture], None]
+    on_audio: Callable[[AudioPacket], None]
+    on_end: Callable[[Exception | None], None]
+
+
+class Source(Protocol):
+    """Where a stream's media comes from."""
+
+    def start(self, feed: Feed) -> None:
+        """Begin; returns at once. Called on the event loop."""
+
+    async def aclose(self) -> None:
+        """Stop within a few seconds; `feed` is not called after this returns."""
+
+    def status(self) -> dict[str, Any]:
+        """Return counters for people."""
+
+
+class Sink(Protocol):
+    """Where a stream's media goes."""
+
+    def begin(self, width: int, height: int, info: MediaInfo) -> None:
+        """Say what will come: pictures of this size and the input's audio track. Any thread, once."""
+
+    def submit(
+        self, pixels: Pixels, pts: int, time_base: Fraction, stamps: Stamps, done: Callable[[], None]
+    ) -> None:
+        """Take one picture; `done` is called when its memory may be used again. Any thread; never blocks a live stream."""
+
+    def submit_audio(self, packet: AudioPacket) -> None:
+        """Take one audio packet of the input. Any thread."""
+
+    async def aclose(self) -> None:
+        """Send what is waiting, then close, within a few seconds."""
+
+    def status(self) -> dict[str, Any]:
+        """Return counters for people."""

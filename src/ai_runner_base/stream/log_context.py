@@ -1,0 +1,18 @@
+"""Which stream a log line belongs to: ids that travel with the asyncio task."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+_IDS = ("gateway_request_id", "manifest_id", "stream_id")
+_current: ContextVar[dict[str, str] | None] = ContextVar("stream_ids", default=None)
+
+
+def set_stream_ids(*, gateway_request_id: str, manifest_id: str, stream_id: str) -> None:
+    """Name the stream of this task and of the tasks that it starts."""
+    _current.set({"gateway_request_id": gateway_request_id, "manifest_id": manifest_id, "stream_id": stream_id})
+
+
+def stream_ids() -> dict[str, str]:
+    """Return the ids of the current task; empty strings outside a stream."""
+    return _current.get() or dict.fromkeys(_IDS, "")
