@@ -22,7 +22,7 @@ class Reporter(Protocol):
     def step(self, stage: str, name: str, total_bytes: int | None = None) -> AbstractContextManager[Step]:
         """Show a piece of work until the context ends; an exception through it marks it as failed.
 
-        :param stage: a verb for the display: ``fetch``, ``build``, ``index``, ``solve``, ``verify``, ``link``, ``compile``
+        :param stage: a verb for the display: ``fetch build index solve verify link compile``
         :param name: what is worked on, e.g. ``numpy 2.4.1``
         :param total_bytes: size of the whole, where it is known
         """
@@ -44,6 +44,7 @@ class SourcePlan:
     :param channels: the manifest's channels in priority order, as written
     :param subdir: e.g. ``linux-64``
     :param virtual_packages: what the solve may rely on, e.g. ``{"__cuda": "12.8", "__glibc": "2.36"}``
+    :param environment: its name in the manifest, for messages
     """
 
     recipes: tuple[Path, ...]
@@ -52,6 +53,7 @@ class SourcePlan:
     channels: tuple[str, ...] = ()
     subdir: str = "linux-64"
     virtual_packages: Mapping[str, str] = field(default_factory=dict)
+    environment: str = ""
 
 
 class Variant(Protocol):
@@ -79,7 +81,7 @@ class Variant(Protocol):
 
 
 class Provider(Protocol):
-    """Makes sure that channels hold what a plan needs: builds recipes, mirrors the rest, or points elsewhere."""
+    """Makes sure that channels hold what a plan needs: builds recipes, mirrors the rest or points elsewhere."""
 
     def inputs(self, plan: SourcePlan) -> Sequence[Path]:
         """Name the files and folders whose content decides what `provide` gives (recipes and their sources).
@@ -88,7 +90,7 @@ class Provider(Protocol):
         """
 
     def variants(self, plan: SourcePlan) -> Sequence[Variant]:
-        """Render the plan's recipes, all variants of them, so that what they demand is known before any download."""
+        """Render all variants of the plan's recipes: what they demand is known before any download."""
 
     def provide(self, plan: SourcePlan, reporter: Reporter) -> Sequence[str]:
         """Build and mirror what is missing.
