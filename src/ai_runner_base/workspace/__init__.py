@@ -1,4 +1,4 @@
-"""What `pixi.toml` says, made real: read the manifest, solve, install, run tasks. Knows nothing of the live side."""
+"""What `pixi.toml` says, made real: read, solve, install, run tasks. Knows nothing of the live side."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class Variant(Protocol):
 
 
 class Provider(Protocol):
-    """Makes sure that channels hold what a plan needs: builds recipes, mirrors the rest or points elsewhere."""
+    """Makes sure that channels hold what a plan needs: builds recipes and mirrors the rest."""
 
     def inputs(self, plan: SourcePlan) -> Sequence[Path]:
         """Name the files and folders whose content decides what `provide` gives (recipes and their sources).
