@@ -173,7 +173,9 @@ class FramePipeline(Pipeline):
 
     def _thread(self) -> Executor:
         if self._executor is None:
-            self._executor = self._owned_executor = ThreadPoolExecutor(1, thread_name_prefix="frame")
+            self._executor = self._owned_executor = ThreadPoolExecutor(
+                1, thread_name_prefix="ai-runner-frame"
+            )
         return self._executor
 
 

@@ -83,7 +83,7 @@ def _resolve(place: Any) -> Any:
 def _import(module_name: str, place: str) -> Any:
     try:
         return import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module that exits on import is broken, not finished
         raise PipelineError(
             f"entry point {place!r}: importing {module_name} raised {type(error).__name__}: {error}",
             hint="check the recipe's run requirements" if isinstance(error, ImportError) else "",
