@@ -68,6 +68,7 @@ def resolve(manifest: Manifest, environment: str, host: Host) -> EnvironmentPlan
         channels=manifest.channels,
         subdir=platform.subdir,
         virtual_packages=solver_packages(platform, host),
+        environment=environment,
     )
     return EnvironmentPlan(
         environment=environment,

@@ -44,6 +44,7 @@ class SourcePlan:
     :param channels: the manifest's channels in priority order, as written
     :param subdir: e.g. ``linux-64``
     :param virtual_packages: what the solve may rely on, e.g. ``{"__cuda": "12.8", "__glibc": "2.36"}``
+    :param environment: name for messages
     :param environment: its name in the manifest, for messages
     """
 

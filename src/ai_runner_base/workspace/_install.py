@@ -1,0 +1,126 @@
+"""Put chosen packages into a new generation of an environment and make it the current one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import rattler
+from rattler import InstallerReporter, MatchSpec, PackageCache, PrefixRecord, RepoDataRecord, ValidationMode
+from rattler.exceptions import InstallerError
+
+from ..errors import HostError
+from ._bytecode import compile_modules, reuse_compiled
+from ._generations import current_generation, make_current, mark_complete, new_generation, sweep
+from ._home import Home
+from ._plan import EnvironmentPlan
+from ._protocols import Reporter, Step
+from ._verify import verify_records
+
+Identity = tuple[str, str, str, str]
+"""Name, version, build and sha256: two records with the same identity are the same package."""
+
+
+def identity(record: RepoDataRecord) -> Identity:
+    """What makes a record the package that it is."""
+    digest = record.sha256.hex() if record.sha256 is not None else ""
+    return (record.name.normalized, str(record.version), record.build, digest)
+
+
+def installed_records(prefix: Path) -> list[PrefixRecord]:
+    """The packages in a prefix."""
+    return [PrefixRecord.from_path(path) for path in sorted(prefix.glob("conda-meta/*.json"))]
+
+
+async def install(
+    plan: EnvironmentPlan, records: Sequence[RepoDataRecord], home: Home, reporter: Reporter
+) -> Path:
+    """Make an environment consist of exactly these packages; does nothing when it does already.
+
+    :returns: the current generation
+    :raises HostError: a package is not what the index says, or cannot be installed; the old one stays in use
+    """
+    environment = plan.environment
+    old = current_generation(home, environment)
+    before = installed_records(old) if old is not None else []
+    if old is not None and {identity(record) for record in before} == {
+        identity(record) for record in records
+    }:
+        return old
+    sweep(home, environment)
+    verify_records(records, home, reporter)
+    generation = new_generation(home, environment)
+    prefix = home.prefix(environment)
+    await _link(plan, records, generation, prefix, home, reporter)
+    wanted = {identity(record) for record in records}
+    if old is not None:
+        reuse_compiled(old, generation, (record for record in before if identity(record) in wanted))
+    compile_modules(generation, prefix, reporter)
+    _write_history(generation, plan, records)
+    mark_complete(generation)
+    make_current(home, environment, generation)
+    sweep(home, environment)
+    return generation
+
+
+async def _link(
+    plan: EnvironmentPlan,
+    records: Sequence[RepoDataRecord],
+    generation: Path,
+    prefix: Path,
+    home: Home,
+    reporter: Reporter,
+) -> None:
+    # Files are hard links into the cache: `full` repairs an entry that somebody edited through an environment.
+    cache = PackageCache.new_layered([home.cache / "pkgs"], validation_mode=ValidationMode.full())
+    specs = [MatchSpec(spec)._match_spec for spec in plan.specs]  # noqa: SLF001  (install takes the inner object only)
+    label = f"{plan.environment}: {len(records)} packages"
+    with reporter.step("link", label, sum(record.size or 0 for record in records)) as step:
+        try:
+            await rattler.install(
+                list(records),
+                generation,
+                show_progress=False,
+                requested_specs=specs,  # type: ignore[arg-type]  # see above
+                reporter=_Progress(records, reporter, step),
+                alternative_target_prefix=prefix,
+                package_cache=cache,
+            )
+        except InstallerError as error:
+            raise HostError(f"environment {plan.environment} cannot be installed: {error}") from error
+
+
+class _Progress(InstallerReporter):
+    """Tells our reporter what rattler says; called from rattler's threads, so nothing here may raise."""
+
+    def __init__(self, records: Iterable[RepoDataRecord], reporter: Reporter, step: Step) -> None:
+        self._sizes = {record.name.normalized: record.size or 0 for record in records}
+        self._reporter, self._step = reporter, step
+        self._names: dict[int, str] = {}
+
+    def on_populate_cache_start(self, operation: int, package_name: str) -> int:
+        self._reporter.detail(f"unpack {package_name}")
+        return operation
+
+    def on_link_start(self, operation: int, package_name: str) -> int:
+        self._names[operation] = package_name
+        self._reporter.detail(f"link {package_name}")
+        return operation
+
+    def on_link_complete(self, index: int) -> None:
+        self._step.advance(self._sizes.get(self._names.get(index, ""), 0))
+
+
+def _write_history(generation: Path, plan: EnvironmentPlan, records: Sequence[RepoDataRecord]) -> None:
+    """Tell conda what was asked for; without it ``conda remove X`` in this environment would remove everything."""
+    lines = [
+        f"==> {time.strftime('%Y-%m-%d %H:%M:%S')} <==",
+        f"# cmd: pixiw install -e {plan.environment}",
+        *sorted(
+            f"+{record.channel}/{record.subdir}::{record.name.normalized}-{record.version}-{record.build}"
+            for record in records
+        ),
+        f"# update specs: {list(plan.specs)!r}",
+    ]
+    (generation / "conda-meta" / "history").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,122 @@
+"""Choose packages: py-rattler, the solver that pixi itself is made of."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+
+import rattler
+from rattler import (
+    GenericVirtualPackage,
+    LockChannel,
+    LockFile,
+    LockPlatform,
+    PackageName,
+    RepoDataRecord,
+    Version,
+)
+from rattler.exceptions import GatewayError, ParseCondaLockError, SolverError
+from rattler.package import BuildString
+
+from ..errors import CallerError, HostError
+from ._plan import EnvironmentPlan
+from ._verify import local_path
+
+_TIMEOUT = datetime.timedelta(minutes=5)
+
+
+async def solve(
+    plan: EnvironmentPlan,
+    sources: Sequence[str | rattler.SparseRepoData],
+    locked: Sequence[RepoDataRecord] = (),
+) -> list[RepoDataRecord]:
+    """Choose the packages of an environment; members of a solve-group get the same versions.
+
+    :param sources: channel URLs in priority order, or loaded repodata
+    :param locked: what was chosen before; kept where it still fits
+    :raises CallerError: the requirements contradict each other or nothing satisfies them; the text says which
+    :raises HostError: a channel cannot be read
+    """
+    # A gateway remembers repodata, so each solve takes a fresh one.
+    locked = _usable(plan, locked)
+    union = await _solve(plan, sources, plan.group_specs, locked)
+    return union if plan.specs == plan.group_specs else await _solve(plan, sources, plan.specs, union)
+
+
+async def _solve(
+    plan: EnvironmentPlan,
+    sources: Sequence[str | rattler.SparseRepoData],
+    specs: Sequence[str],
+    locked: Sequence[RepoDataRecord],
+) -> list[RepoDataRecord]:
+    try:
+        return await rattler.solve(
+            sources=list(sources),
+            specs=list(specs),
+            constraints=list(plan.constraints),
+            locked_packages=list(locked),
+            virtual_packages=virtual_packages(plan),
+            platforms=[rattler.Subdir(plan.platform.subdir), rattler.Subdir("noarch")],
+            gateway=rattler.Gateway(),
+            timeout=_TIMEOUT,
+        )
+    except SolverError as error:
+        found = ", ".join(
+            f"{name} {version}" for name, version in sorted(plan.source.virtual_packages.items())
+        )
+        hint = f"platform {plan.platform.name} on this host provides {found}"
+        problem = f"environment {plan.environment} cannot be solved\n{error}"
+        raise CallerError(problem, hint=hint) from error
+    except GatewayError as error:
+        raise HostError(f"cannot read the channels of environment {plan.environment}: {error}") from error
+
+
+def virtual_packages(plan: EnvironmentPlan) -> list[GenericVirtualPackage]:
+    """The virtual packages of a plan as rattler wants them."""
+    builds = {"__archspec": plan.host.archspec}
+    return [
+        GenericVirtualPackage(
+            PackageName(name), Version(version), BuildString.new_unchecked(builds.get(name, ""))
+        )
+        for name, version in plan.source.virtual_packages.items()
+    ]
+
+
+def _usable(plan: EnvironmentPlan, locked: Sequence[RepoDataRecord]) -> list[RepoDataRecord]:
+    """Leave out in-repo packages (the newest build counts) and files that are gone: rattler keeps both."""
+    usable = []
+    for record in locked:
+        path = local_path(record.url)
+        is_ours = record.name.normalized in plan.recipes
+        if not is_ours and (path is None or path.exists()):
+            usable.append(record)
+    return usable
+
+
+def write_lock(
+    path: Path, plan: EnvironmentPlan, channels: Sequence[str], records: Sequence[RepoDataRecord]
+) -> None:
+    """Record what was chosen, in the format of ``pixi.lock``; local paths bind it to this machine."""
+    declared = [f"{name}={version}" for name, version in plan.platform.declared.items()]
+    platform = LockPlatform("p1", subdir=rattler.Subdir(plan.platform.subdir), virtual_packages=declared)
+    lock = LockFile([platform])
+    lock.set_channels(plan.environment, [LockChannel(channel) for channel in channels])
+    for record in records:
+        lock.add_conda_package(plan.environment, platform, record)
+    temporary = path.with_name(f".{path.name}")
+    lock.to_path(temporary)
+    temporary.replace(path)
+
+
+def read_lock(path: Path, environment: str) -> list[RepoDataRecord]:
+    """What `write_lock` recorded; nothing when there is no lock or it cannot be read."""
+    if not path.exists():
+        return []
+    try:
+        found = LockFile.from_path(path).environment(environment)
+        platforms = found.platforms() if found is not None else []
+        records = found.conda_repodata_records_for_platform(platforms[0]) if found and platforms else None
+    except (ParseCondaLockError, OSError):
+        return []
+    return list(records or [])
