@@ -53,7 +53,8 @@ def to_conda(specifiers: SpecifierSet) -> str:
     :returns: e.g. ``>=1.4.2,<2dev0``; empty for any version
     :raises CallerError: ``===`` with something that is no version
     """
-    return ",".join(part for s in sorted(specifiers, key=str) for part in _clause_to_conda(s))
+    parts = {part for specifier in specifiers for part in _clause_to_conda(specifier)}
+    return ",".join(sorted(parts, key=lambda part: ("<" in part, "!" in part, part)))
 
 
 def _clause_to_conda(spec: Specifier) -> list[str]:
