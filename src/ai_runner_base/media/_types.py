@@ -36,8 +36,8 @@ class AudioInfo:
     :param codec: FFmpeg's decoder name, such as ``opus``, ``aac``, ``mp3``
     :param sample_rate: samples per second; 0 when only decoding would tell
     :param channels: 0 when only decoding would tell
-    :param extradata: codec configuration of containers that keep it apart (an AAC AudioSpecificConfig, an OpusHead)
-    :param template: a PyAV stream that a muxer can copy the parameters from; None for MPEG-TS read by ourselves
+    :param extradata: codec configuration of containers that keep it apart (AudioSpecificConfig, OpusHead)
+    :param template: a PyAV stream whose parameters a muxer can copy; None for MPEG-TS read by ourselves
     """
 
     codec: str
@@ -53,7 +53,7 @@ class MediaInfo:
 
     :param container: FFmpeg's format name, such as ``mpegts``
     :param duration_s: whole length where the container tells; None for live input
-    :param frame_count: number of video frames where the container tells, or rate times duration; None otherwise
+    :param frame_count: video frames where the container tells, else rate times duration; None when unknown
     """
 
     container: str
@@ -97,7 +97,7 @@ class Picture:
 class AudioPacket:
     """Encoded audio as it came, without the container's own framing.
 
-    :param data: one Opus packet, one raw AAC frame (when ``info.extradata`` is set), or whole ADTS / MPEG audio frames
+    :param data: one Opus packet, one raw AAC frame (``info.extradata`` is set), or whole ADTS or MPEG audio frames
     :param pts: presentation time in ``time_base`` units, on the same timeline as the pictures
     :param duration: in ``time_base`` units; None when the container does not tell
     """
@@ -134,8 +134,10 @@ class DecoderCounters:
     skipped_without_pts: int = 0
     """Packets without DTS and frames without PTS."""
     skipped_before_key_frame: int = 0
-    """Access units that no decoder could use: before the first key frame, or after a loss until the next one."""
+    """Access units before the first key frame, or between a skip and the next one."""
     invalid_packets: int = 0
+    dropped_pts_order: int = 0
+    """Pictures whose PTS did not increase without being a jump."""
     lost_packets: int = 0
     """Gaps in MPEG-TS continuity counters."""
     resyncs: int = 0
