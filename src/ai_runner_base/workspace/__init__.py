@@ -1,7 +1,71 @@
-"""What `pixi.toml` says, made real: read, solve, install, run tasks. Knows nothing of the live side."""
+"""What `pixi.toml` says, made real: read, solve, install, run tasks. Knows nothing of the live side.
+
+Reading, planning and starting tasks need the standard library only. `Preparer`, which solves and installs, needs
+py-rattler and is therefore imported on first use.
+"""
 
 from __future__ import annotations
 
-from ._protocols import Provider, Reporter, SourcePlan, Step, Variant
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Provider", "Reporter", "SourcePlan", "Step", "Variant"]
+from ._activation import shell
+from ._generations import remove_environment
+from ._graph import Job, TaskGraph
+from ._home import Home
+from ._host import detect_host, remember_host, remembered_host
+from ._model import Environment, Manifest, Platform, Task
+from ._plan import EnvironmentPlan, find_environment, resolve, tasks
+from ._platforms import Host, pick_platform, runnable_platform, supported_platforms
+from ._protocols import Provider, Reporter, SourcePlan, Step, Variant
+from ._reader import read_manifest
+from ._ready import Prepared, ready
+from ._run import TaskRunner
+
+if TYPE_CHECKING:
+    from ._install import installed_records
+    from ._prepare import Preparer
+    from ._solve import solve
+
+_LAZY = {"Preparer": "._prepare", "installed_records": "._install", "solve": "._solve"}
+
+__all__ = [
+    "Environment",
+    "EnvironmentPlan",
+    "Home",
+    "Host",
+    "Job",
+    "Manifest",
+    "Platform",
+    "Prepared",
+    "Preparer",
+    "Provider",
+    "Reporter",
+    "SourcePlan",
+    "Step",
+    "Task",
+    "TaskGraph",
+    "TaskRunner",
+    "Variant",
+    "detect_host",
+    "find_environment",
+    "installed_records",
+    "pick_platform",
+    "read_manifest",
+    "ready",
+    "remember_host",
+    "remembered_host",
+    "remove_environment",
+    "resolve",
+    "runnable_platform",
+    "shell",
+    "solve",
+    "supported_platforms",
+    "tasks",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,8 @@
 """The variables of an activated environment, computed once at installation and kept as data.
 
-Scripts (of packages in ``etc/conda/activate.d`` and of the manifest) run in a shell at installation; what they change
-is remembered, so that starting a task needs no shell. Source of the rules: conda's activation and pixi's order of
-precedence: task, then ``activation.env``, then scripts, then packages, then the outside.
+Scripts (of packages in ``etc/conda/activate.d`` and of the manifest) run in a shell at installation; what
+they change is remembered, so that starting a task needs no shell. Source of the rules: conda's activation and
+pixi's order of precedence: task, then ``activation.env``, then scripts, then packages, then the outside.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,10 +83,14 @@ def _package_variables(prefix: Path) -> dict[str, str]:
 
 
 def _run_scripts(scripts: Sequence[Path], before: Activated, prefix: Path) -> Activated:
+    with tempfile.TemporaryDirectory(prefix="pixiw-") as folder:
+        return _run_scripts_into(Path(folder) / "variables.json", scripts, before, prefix)
+
+
+def _run_scripts_into(target: Path, scripts: Sequence[Path], before: Activated, prefix: Path) -> Activated:
     base = environment_variables(before, os.environ, {"CONDA_PREFIX": str(prefix)})
     sourced = "\n".join(f". {shlex.quote(str(script))} || exit 1" for script in scripts)
     dump = "import json, os; print(json.dumps(dict(os.environ)), file=open(os.environ['PIXIW_DUMP'], 'w'))"
-    target = prefix / "conda-meta" / f".activation.{os.getpid()}"
     command = f"{sourced}\n{shlex.quote(sys.executable)} -I -c {shlex.quote(dump)}"
     env = base | {"PIXIW_DUMP": str(target)}
     done = subprocess.run(
@@ -95,7 +100,6 @@ def _run_scripts(scripts: Sequence[Path], before: Activated, prefix: Path) -> Ac
         names = ", ".join(script.name for script in scripts)
         raise HostError(f"activation failed ({names}): {done.stderr.strip() or done.stdout.strip()}")
     after: dict[str, str] = json.loads(target.read_text())
-    target.unlink()
     return _difference(before, base, after)
 
 
@@ -111,7 +115,7 @@ def _difference(before: Activated, base: Mapping[str, str], after: dict[str, str
 
 
 def shell() -> str:
-    """The shell that runs tasks: bash, or what /bin/sh is; tasks keep to what these and pixi's shell share."""
+    """The shell that runs tasks: bash, else /bin/sh; tasks keep to what these and pixi's shell share."""
     return shutil.which("bash") or "/bin/sh"
 
 

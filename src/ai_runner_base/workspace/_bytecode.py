@@ -1,6 +1,7 @@
 """Compiled Python in a new environment, so that its first start is as fast as every later one.
 
-rattler compiles nothing. Modules of packages that did not change keep the compiled files of the generation before.
+rattler compiles nothing. Modules of packages that did not change keep the compiled files of the generation
+before.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def _link_compiled(old: Path, new: Path) -> None:
 
 
 def compile_modules(generation: Path, prefix: Path, reporter: Reporter) -> None:
-    """Compile what is not compiled yet with the environment's own interpreter; without one there is nothing to do.
+    """Compile what is not compiled yet with the environment's own interpreter, if it has one.
 
     A module that does not compile is its package's business and stops nothing.
 

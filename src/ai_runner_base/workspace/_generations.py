@@ -1,8 +1,8 @@
 """Complete environments side by side: a new one is built next to the current one, then a symlink moves over.
 
 Nothing that is half-made can ever be used: `envs/NAME` points to the old generation until the new one is
-complete, and an unfinished folder is removed at the next installation. A running task holds a shared lock on its
-generation, so that what it may still import is not removed under it.
+complete, and an unfinished folder is removed at the next installation. A running task holds a shared lock on
+its generation, so that what it may still import is not removed under it.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 import rattler
 from rattler import InstallerReporter, MatchSpec, PackageCache, PrefixRecord, RepoDataRecord, ValidationMode
@@ -25,7 +26,7 @@ Identity = tuple[str, str, str, str]
 def identity(record: RepoDataRecord) -> Identity:
     """What makes a record the package that it is."""
     digest = record.sha256.hex() if record.sha256 is not None else ""
-    return (record.name.normalized, str(record.version), record.build, digest)
+    return (record.name.normalized, str(record.version), str(record.build), digest)
 
 
 def installed_records(prefix: Path) -> list[PrefixRecord]:
@@ -72,7 +73,7 @@ async def _link(
     home: Home,
     reporter: Reporter,
 ) -> None:
-    # Files are hard links into the cache: `full` repairs an entry that somebody edited through an environment.
+    # Files are hard links into the cache: `full` repairs an entry that was edited through an environment.
     cache = PackageCache.new_layered([home.cache / "pkgs"], validation_mode=ValidationMode.full())
     specs = [MatchSpec(spec)._match_spec for spec in plan.specs]  # noqa: SLF001  (install takes the inner object only)
     label = f"{plan.environment}: {len(records)} packages"
@@ -82,8 +83,8 @@ async def _link(
                 list(records),
                 generation,
                 show_progress=False,
-                requested_specs=specs,  # type: ignore[arg-type]  # see above
-                reporter=_Progress(records, reporter, step),
+                requested_specs=specs,
+                reporter=cast("InstallerReporter", _Progress(records, reporter, step)),
                 alternative_target_prefix=prefix,
                 package_cache=cache,
             )
@@ -91,8 +92,8 @@ async def _link(
             raise HostError(f"environment {plan.environment} cannot be installed: {error}") from error
 
 
-class _Progress(InstallerReporter):
-    """Tells our reporter what rattler says; called from rattler's threads, so nothing here may raise."""
+class _Progress:
+    """Tells our reporter what rattler says; rattler calls it from its threads and looks for these names."""
 
     def __init__(self, records: Iterable[RepoDataRecord], reporter: Reporter, step: Step) -> None:
         self._sizes = {record.name.normalized: record.size or 0 for record in records}
@@ -100,20 +101,23 @@ class _Progress(InstallerReporter):
         self._names: dict[int, str] = {}
 
     def on_populate_cache_start(self, operation: int, package_name: str) -> int:
+        """An archive is being unpacked into the cache."""
         self._reporter.detail(f"unpack {package_name}")
         return operation
 
     def on_link_start(self, operation: int, package_name: str) -> int:
+        """A package is being linked into the environment."""
         self._names[operation] = package_name
         self._reporter.detail(f"link {package_name}")
         return operation
 
     def on_link_complete(self, index: int) -> None:
+        """A package is in place."""
         self._step.advance(self._sizes.get(self._names.get(index, ""), 0))
 
 
 def _write_history(generation: Path, plan: EnvironmentPlan, records: Sequence[RepoDataRecord]) -> None:
-    """Tell conda what was asked for; without it ``conda remove X`` in this environment would remove everything."""
+    """Tell conda what was asked for; without it ``conda remove X`` here would remove everything."""
     lines = [
         f"==> {time.strftime('%Y-%m-%d %H:%M:%S')} <==",
         f"# cmd: pixiw install -e {plan.environment}",

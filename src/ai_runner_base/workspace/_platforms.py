@@ -126,14 +126,18 @@ def _needs(platform: Platform, host: Host) -> str:
 
 
 def _nearest_hint(manifest: Manifest, environment: Environment, host: Host) -> str:
-    nearest = nearest_runnable(manifest, environment, host)
+    return nearest_hint(next(iter(alternatives(manifest, environment, host)), None))
+
+
+def nearest_hint(nearest: Environment | None) -> str:
+    """What to suggest in place of an environment that does not run here."""
     if nearest is None:
         return "no environment of this manifest runs on this host"
     return f"the nearest environment that runs here: -e {nearest.name}"
 
 
-def nearest_runnable(manifest: Manifest, environment: Environment, host: Host) -> Environment | None:
-    """The environment that shares most features with another one and runs here; on a tie the first."""
+def alternatives(manifest: Manifest, environment: Environment, host: Host) -> list[Environment]:
+    """Other environments that run here, those first that share most features with a given one."""
     wanted = {feature.name for feature in environment.features}
 
     def likeness(other: Environment) -> float:
@@ -145,7 +149,7 @@ def nearest_runnable(manifest: Manifest, environment: Environment, host: Host) -
         for other in manifest.environments.values()
         if other is not environment and runnable_platform(manifest, other, host) is not None
     ]
-    return max(others, key=likeness, default=None)
+    return sorted(others, key=likeness, reverse=True)
 
 
 def solver_packages(platform: Platform, host: Host) -> dict[str, str]:
