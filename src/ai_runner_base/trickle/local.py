@@ -1,0 +1,148 @@
+"""Reading and writing a channel of a server in this process: the same rules, no HTTP between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from ai_runner_base.errors import PeerError
+from ai_runner_base.trickle.channel import Channel, Channels, Write
+from ai_runner_base.trickle.cursor import Cursor, SegmentLostError
+from ai_runner_base.trickle.protocol import CURRENT, NEXT
+from ai_runner_base.trickle.segment import Segment
+
+
+class LocalSegment:
+    """A segment of a channel in this process (a `SegmentReader`)."""
+
+    def __init__(self, cursor: Cursor, first: bytes) -> None:
+        self.seq = cursor.segment.seq
+        self.first_byte_ns = time.monotonic_ns()
+        self.complete = not first
+        self._cursor = cursor
+        self._first = first
+
+    def __aiter__(self) -> LocalSegment:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk, self._first = self._first, b""
+        if not chunk and not self.complete:
+            chunk = await self._read()
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+    async def _read(self) -> bytes:
+        try:
+            chunk = await self._cursor.read()
+        except SegmentLostError:
+            return b""
+        self.complete = not chunk
+        return chunk
+
+
+class LocalSubscriber:
+    """Segments of a channel in this process (a `ChannelReader`).
+
+    :param start: a sequence number, `NEXT` or `CURRENT`
+    """
+
+    def __init__(self, channel: Channel | None, start: int = CURRENT) -> None:
+        self._channel = channel
+        self._seq = start
+        self._cursor: Cursor | None = None
+
+    def __aiter__(self) -> LocalSubscriber:
+        return self
+
+    async def __anext__(self) -> LocalSegment:
+        """Wait for the first byte of the next segment; the previous one is let go.
+
+        :raises StopAsyncIteration: the channel ended or never existed
+        """
+        self._release()
+        while self._channel is not None:
+            found = self._channel.read(self._seq)
+            if not isinstance(found, Segment):
+                if self._channel.closed:
+                    break
+                self._seq = found.latest
+                continue
+            segment = await self._open(self._channel, found)
+            if segment is not None:
+                return segment
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Let the segment go; idempotent."""
+        self._release()
+        self._channel = None
+
+    async def _open(self, channel: Channel, found: Segment) -> LocalSegment | None:
+        """Wait for the first byte; None sends the caller to look again, at the live edge."""
+        cursor = Cursor(channel, found)
+        self._cursor = cursor.__enter__()
+        try:
+            first = await cursor.read()
+        except SegmentLostError:
+            self._release()
+            self._seq = CURRENT
+            return None
+        if not first and channel.closed:
+            return None
+        self._seq = found.seq + 1
+        return LocalSegment(cursor, first)
+
+    def _release(self) -> None:
+        cursor, self._cursor = self._cursor, None
+        if cursor is not None:
+            cursor.__exit__()
+
+
+class LocalWrite:
+    """Writes one segment of a channel in this process (a `SegmentWriter`)."""
+
+    def __init__(self, write: Write, clock: Callable[[], float]) -> None:
+        self._write = write
+        self._clock = clock
+
+    @property
+    def seq(self) -> int:
+        """Sequence number of the segment."""
+        return self._write.seq
+
+    async def __call__(self, data: bytes) -> bool:
+        """Append bytes; False when the segment is full or the channel ended."""
+        if not data:
+            return True
+        return not self._write.channel.closed and self._write.append(bytes(data), self._clock())
+
+
+class LocalPublisher:
+    """Writes segments of a channel in this process (a `ChannelWriter`)."""
+
+    def __init__(self, channels: Channels, channel: Channel, clock: Callable[[], float]) -> None:
+        self._channels = channels
+        self._channel = channel
+        self._clock = clock
+
+    @asynccontextmanager
+    async def segment(self) -> AsyncIterator[LocalWrite]:
+        """Begin the next segment; it ends with the block.
+
+        :raises PeerError: the channel has ended
+        """
+        if self._channel.closed:
+            raise PeerError(f"trickle channel {self._channel.name!r} has ended")
+        write = self._channel.write(NEXT)
+        try:
+            yield LocalWrite(write, self._clock)
+        finally:
+            write.finish(self._clock())
+
+    async def aclose(self, *, delete: bool = False) -> None:
+        """End the channel if asked; nothing else needs closing."""
+        if delete and not self._channel.closed:
+            self._channels.close(self._channel.name)
