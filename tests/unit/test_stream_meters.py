@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
-from ai_runner_base.stream._meters import FpsMeter, Histogram, StageMeter
+from ai_runner_base.stream._meters import STAGES, FpsMeter, Histogram, StageMeter
+from ai_runner_base.supervisor import Stamps
 
 pytestmark = pytest.mark.unit
 
@@ -55,6 +58,12 @@ def test_a_clock_step_counts_as_zero_and_a_huge_latency_stays_finite() -> None:
 
 def test_stages_with_missing_stamps_are_left_out() -> None:
     stages = StageMeter()
-    stages.add({"received_ns": 0, "decoded_ns": 2_000_000})
-    assert list(stages.summary()) == ["decode"]
+    stages.add(Stamps(received_ns=1_000_000, decoded_ns=3_000_000), encoded_ns=11_000_000)
+    assert list(stages.summary()) == ["decode", "total"]
     assert stages.summary()["decode"]["max_ms"] == 2.0
+    assert stages.summary()["total"]["max_ms"] == 10.0
+
+
+def test_every_stamp_belongs_to_a_stage() -> None:
+    used = {name for _, first, last in STAGES for name in (first, last)}
+    assert used == {field.name for field in fields(Stamps)} | {"encoded_ns"}

@@ -14,8 +14,6 @@ from ..media import AudioPacket, MediaInfo, Picture
 
 Pixels = npt.NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""
-Stamps = dict[str, int]
-"""Monotonic nanoseconds by name; see `_meters.STAGES`."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +45,8 @@ class Sink(Protocol):
     def begin(self, width: int, height: int, info: MediaInfo) -> None:
         """Say what will come: pictures of this size and the input's audio track. Any thread, once."""
 
-    def submit(
-        self, pixels: Pixels, pts: int, time_base: Fraction, stamps: Stamps, done: Callable[[], None]
-    ) -> None:
-        """Take one picture; `done` is called when its memory may be used again. Any thread; never blocks a live stream."""
+    def submit(self, pixels: Pixels, pts: int, time_base: Fraction, done: Callable[[], None]) -> None:
+        """Take one picture; `done` is called once its memory may be used again. Any thread; never blocks a live stream."""
 
     def submit_audio(self, packet: AudioPacket) -> None:
         """Take one audio packet of the input. Any thread."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+
+from ..supervisor import Stamps
 
 _WINDOW_S = 10
 
@@ -88,12 +90,14 @@ class Histogram:
 
 STAGES: tuple[tuple[str, str, str], ...] = (
     ("decode", "received_ns", "decoded_ns"),
-    ("wait", "decoded_ns", "sent_ns"),
-    ("infer", "sent_ns", "returned_ns"),
+    ("fit", "decoded_ns", "committed_ns"),
+    ("wait", "committed_ns", "taken_ns"),
+    ("infer", "taken_ns", "answered_ns"),
+    ("return", "answered_ns", "returned_ns"),
     ("encode", "returned_ns", "encoded_ns"),
     ("total", "received_ns", "encoded_ns"),
 )
-"""Name, first and last stamp of each stage; stamps are monotonic nanoseconds of this machine."""
+"""Name of each stage, and the stamps (`supervisor.Stamps`, and the sink's own) at which it begins and ends."""
 
 
 class StageMeter:
@@ -102,11 +106,12 @@ class StageMeter:
     def __init__(self) -> None:
         self.histograms = {name: Histogram() for name, _, _ in STAGES}
 
-    def add(self, stamps: dict[str, int]) -> None:
-        """Count one frame from its stamps; stages with a missing stamp are left out."""
+    def add(self, stamps: Stamps, encoded_ns: int) -> None:
+        """Count one frame; a stage with a missing stamp (0) is left out."""
+        moments = {f.name: getattr(stamps, f.name) for f in fields(stamps)} | {"encoded_ns": encoded_ns}
         for name, first, last in STAGES:
-            if first in stamps and last in stamps:
-                self.histograms[name].add((stamps[last] - stamps[first]) / 1e6)
+            if moments[first] and moments[last]:
+                self.histograms[name].add((moments[last] - moments[first]) / 1e6)
 
     def __iter__(self) -> Iterator[tuple[str, Histogram]]:
         return iter(self.histograms.items())

@@ -38,6 +38,12 @@ class Overlay:
         self._plain = True
         self._kept_s = -math.inf
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the pictures in px."""
+        height, width = self._base.shape[:2]
+        return width, height
+
     def remember(self, pixels: Pixels, now_s: float) -> None:
         """Keep a processed picture, (H, W, 3) uint8 RGB, as the base; at most one a second is copied."""
         if now_s - self._kept_s < 1 or pixels.shape != self._base.shape:

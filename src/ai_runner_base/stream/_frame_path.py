@@ -1,0 +1,132 @@
+"""The way of a frame through a stream: picture → slot → worker → sink, or a waiting picture while nobody is there.
+
+`take` runs on the source's thread and `give` on the event loop; what both touch is behind `_order`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ..media import Fitter, Picture
+from ..supervisor import Stamps, WorkerOutput, WorkerSession
+from ._ends import Pixels, Sink
+from ._meters import FpsMeter, StageMeter
+from .overlay import Overlay
+
+_SPARE_PICTURES = 2
+
+
+@dataclass
+class Drops:
+    """Frames that did not come out, by cause, beside those that the session counts."""
+
+    no_slot: int = 0
+    """The session could not take the frame: closing, or all slots in use."""
+    no_overlay_room: int = 0
+    """The encoder was still busy with earlier waiting pictures."""
+    late: int = 0
+    """The result's PTS was not after the last one sent."""
+
+
+class FramePath:
+    """Carries frames; knows nothing of parameters, states or events.
+
+    :param width: of the pictures that the pipeline is given, in px
+    :param height: the same
+    """
+
+    def __init__(self, session: WorkerSession, sink: Sink, width: int, height: int) -> None:
+        self._session, self._sink = session, sink
+        self.width, self.height = width, height
+        self.output_size = width, height
+        self.caption = "loading"
+        """Words on the waiting picture; empty: none is shown and those frames are left out."""
+        self.hold = True
+        """True: the worker has not got the stream's parameters yet, so frames must not reach it."""
+        self.drops = Drops()
+        self.taken, self.given = FpsMeter(), FpsMeter()
+        self.stages = StageMeter()
+        self._fitter = Fitter(width, height)
+        self._order = threading.Lock()
+        self._last_time: Fraction | None = None
+        self._overlay: Overlay | None = None
+        self._spare = [np.empty((0, 0, 3), np.uint8) for _ in range(_SPARE_PICTURES)]
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def take(self, picture: Picture) -> None:
+        """Give a picture to the worker, newest wins; show a waiting picture where there is none."""
+        now_s = time.monotonic()
+        self.taken.tick(now_s)
+        if self.hold or not self._session.ready:
+            self._show_waiting(picture, now_s)
+            return
+        slot = self._session.acquire(self.width, self.height)
+        if slot is None:
+            self.drops.no_slot += 1
+            return
+        self._fitter.into(picture, slot.array)
+        stamps = Stamps(received_ns=picture.received_ns, decoded_ns=picture.decoded_ns)
+        self._session.commit(slot, picture.pts, picture.time_base, stamps)
+
+    def _show_waiting(self, picture: Picture, now_s: float) -> None:
+        if not self.caption:
+            return
+        pixels = self._spare_picture()
+        if pixels is None:
+            self.drops.no_overlay_room += 1
+            return
+        with self._order:
+            if self._overlay is None:
+                self._overlay = Overlay(*self.output_size)
+            self._overlay.draw(pixels, self.caption, now_s)
+        self._send(pixels, picture.pts, picture.time_base, None, lambda: self._spare.append(pixels))
+
+    def _spare_picture(self) -> Pixels | None:
+        try:
+            pixels = self._spare.pop()
+        except IndexError:
+            return None
+        width, height = self.output_size
+        return pixels if pixels.shape[:2] == (height, width) else np.empty((height, width, 3), np.uint8)
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    def give(self, output: WorkerOutput) -> None:
+        """Hand a result to the sink."""
+        if not output.is_loading_frame:
+            now_s = time.monotonic()
+            self.given.tick(now_s)
+            self._remember(output.array, now_s)
+        self._send(output.array, output.pts, output.time_base, output.stamps, output.release)
+
+    def _remember(self, pixels: Pixels, now_s: float) -> None:
+        height, width = pixels.shape[:2]
+        with self._order:
+            if self._overlay is None or self._overlay.size != (width, height):
+                self._overlay, self.output_size = Overlay(width, height), (width, height)
+            self._overlay.remember(pixels, now_s)
+
+    def _send(
+        self, pixels: Pixels, pts: int, time_base: Fraction, stamps: Stamps | None, done: Callable[[], Any]
+    ) -> None:
+        with self._order:
+            late = self._last_time is not None and pts * time_base <= self._last_time
+            if not late:
+                self._last_time = pts * time_base
+                self._sink.submit(pixels, pts, time_base, lambda: self._sent(stamps, done))
+        if late:
+            self.drops.late += 1
+            done()
+
+    def _sent(self, stamps: Stamps | None, done: Callable[[], Any]) -> None:
+        done()
+        if stamps is not None:
+            self.stages.add(stamps, encoded_ns=time.monotonic_ns())

@@ -1,0 +1,96 @@
+"""What happened to a stream and when: the ages that the state table asks for, the times that reports tell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ._meters import FpsMeter
+from .events import now_ms
+from .state import Snapshot, StreamState
+
+_SETTLE_S = 2.0
+"""A fresh load is given this long before its age counts (contract 2.3)."""
+
+
+class Record:
+    """Moments in monotonic seconds, None where it never happened. On the event loop."""
+
+    def __init__(self) -> None:
+        self.state = StreamState.LOADING
+        self.state_ms = self.start_ms = now_ms()
+        self.started_s = self.loaded_s = time.monotonic()
+        self.params_s: float | None = None
+        self.error_s: float | None = None
+        self.restart_s: float | None = None
+        self.last_error: str | None = None
+
+    def enter(self, state: StreamState) -> None:
+        """Note a new state."""
+        self.state, self.state_ms = state, now_ms()
+
+    def loaded(self) -> None:
+        """Note that the worker is ready."""
+        self.loaded_s = time.monotonic()
+
+    def params_changed(self) -> None:
+        """Note that parameters were applied."""
+        self.params_s = self.loaded_s = time.monotonic()
+
+    def failed(self, message: str) -> None:
+        """Note an error."""
+        self.error_s, self.last_error = time.monotonic(), message
+
+    def restarted(self) -> None:
+        """Note that the worker was restarted."""
+        self.restart_s = self.loaded_s = time.monotonic()
+
+    def snapshot(
+        self, *, worker_failed: bool, worker_ready: bool, taken: FpsMeter, given: FpsMeter
+    ) -> Snapshot:
+        """Return what the state table looks at."""
+        now_s = time.monotonic()
+
+        def age_s(moment_s: float | None) -> float | None:
+            return None if moment_s is None else now_s - moment_s
+
+        return Snapshot(
+            streaming=True,
+            worker_failed=worker_failed,
+            worker_ready=worker_ready,
+            since_load_s=max(0.0, now_s - self.loaded_s - _SETTLE_S),
+            since_input_s=now_s - (self.started_s if taken.last_s is None else taken.last_s),
+            since_output_s=age_s(given.last_s),
+            since_error_s=age_s(self.error_s),
+            since_restart_s=age_s(self.restart_s),
+            input_fps=taken.fps(now_s),
+            output_fps=given.fps(now_s),
+            previous=self.state,
+        )
+
+    def report(
+        self, taken: FpsMeter, given: FpsMeter, params: Mapping[str, Any], restart_count: int
+    ) -> dict[str, Any]:
+        """Return times in milliseconds since the epoch, as the network's status has them (contract 2.2)."""
+        now_s, now = time.monotonic(), now_ms()
+
+        def epoch_ms(moment_s: float | None) -> int | None:
+            return None if moment_s is None else now - round((now_s - moment_s) * 1000)
+
+        return {
+            "start_time": self.start_ms,
+            "state": str(self.state),
+            "last_state_update_time": self.state_ms,
+            "input_status": {"last_input_time": epoch_ms(taken.last_s), "fps": round(taken.fps(now_s) or 0.0, 2)},
+            "inference_status": {
+                "last_output_time": epoch_ms(given.last_s),
+                "fps": round(given.fps(now_s) or 0.0, 2),
+                "last_params_update_time": epoch_ms(self.params_s),
+                "last_params": dict(params),
+                "last_error_time": epoch_ms(self.error_s),
+                "last_error": self.last_error,
+                "last_restart_time": epoch_ms(self.restart_s),
+                "restart_count": restart_count,
+            },
+        }

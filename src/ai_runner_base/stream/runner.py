@@ -1,0 +1,177 @@
+"""The runner: its workers and its live streams. Starts streams, ends them, and answers for the whole."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..errors import CapacityError
+from ..supervisor import WorkerEvent, WorkerState
+from .log_context import set_stream_ids
+from .pool import Pool, Seat
+from .state import HEALTH, Snapshot, StreamState, evaluate
+from .stream import Stream
+
+log = logging.getLogger(__name__)
+
+CLOSE_LIMIT_S = 10.0
+
+
+@dataclass(frozen=True)
+class StreamRequest:
+    """What a caller asks for; fields as in ``POST /live-video-to-video``."""
+
+    subscribe_url: str
+    publish_url: str
+    control_url: str = ""
+    events_url: str = ""
+    model_id: str = ""
+    params: dict[str, Any] = field(default_factory=dict)
+    gateway_request_id: str = ""
+    manifest_id: str = ""
+    stream_id: str = ""
+
+
+class Connected(Protocol):
+    """A stream with the channels around it."""
+
+    stream: Stream
+
+    async def run(self) -> None:
+        """Carry both until the stream ends."""
+
+
+Connect = Callable[[StreamRequest, str, Seat], Connected]
+
+
+class Runner:
+    """Owns the pool of workers and the tasks of the streams.
+
+    :param connect: makes a stream with its ends for a request, a new id and a worker
+    """
+
+    def __init__(self, pool: Pool, connect: Connect) -> None:
+        self.pool = pool
+        self.streams: dict[str, Stream] = {}
+        self._connect = connect
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._closing = False
+
+    async def start(self) -> None:
+        """Start the workers; pipelines load in the background."""
+        await self.pool.start()
+
+    async def aclose(self) -> None:
+        """End all streams, then all workers; bounded in time."""
+        self._closing = True
+        for stream in list(self.streams.values()):
+            stream.stop("the runner shuts down")
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=CLOSE_LIMIT_S)
+        for task in list(self._tasks.values()):
+            task.cancel()
+        await self.pool.aclose()
+
+    def on_worker_event(self, seat: Seat, event: WorkerEvent) -> None:
+        """Pass an event of a worker to the stream that has it."""
+        stream = self.streams.get(seat.taken_by or "")
+        if stream is not None:
+            stream.on_worker_event(event)
+
+    # --- streams ----------------------------------------------------------------------------------------------------
+
+    async def start_stream(self, request: StreamRequest) -> Stream:
+        """Admit a stream and start it.
+
+        :raises CallerError: unknown pipeline, or parameters that it refuses
+        :raises CapacityError: no worker is free
+        """
+        if self._closing:
+            raise CapacityError("the runner shuts down")
+        id = self._new_id(request)
+        seat = self.pool.take(request.model_id, id)
+        try:
+            connected = self._connect(request, id, seat)
+            await connected.stream.prepare()
+        except BaseException:
+            seat.taken_by = None
+            raise
+        self.streams[id] = connected.stream
+        self._tasks[id] = asyncio.create_task(self._carry(request, connected, seat), name=f"stream {id}")
+        return connected.stream
+
+    def _new_id(self, request: StreamRequest) -> str:
+        wanted = request.stream_id or request.gateway_request_id
+        return wanted if wanted and wanted not in self.streams else uuid.uuid4().hex[:12]
+
+    async def _carry(self, request: StreamRequest, connected: Connected, seat: Seat) -> None:
+        stream = connected.stream
+        set_stream_ids(
+            gateway_request_id=request.gateway_request_id,
+            manifest_id=request.manifest_id,
+            stream_id=request.stream_id or stream.id,
+        )
+        log.info("stream starts: %s from %s to %s", stream.pipeline, request.subscribe_url, request.publish_url)
+        try:
+            await connected.run()
+        except Exception:
+            log.exception("stream failed")
+        finally:
+            seat.taken_by = None
+            self.streams.pop(stream.id, None)
+            self._tasks.pop(stream.id, None)
+
+    async def stop_stream(self, id: str, reason: str) -> None:
+        """End one stream and wait until it is closed."""
+        task = self._tasks.get(id)
+        if task is not None:
+            self.streams[id].stop(reason)
+            await asyncio.wait([task], timeout=CLOSE_LIMIT_S)
+
+    # --- the whole ----------------------------------------------------------------------------------------------------
+
+    def health(self) -> str:
+        """Return the network's word for the runner: the worst of its streams, or of its workers without one."""
+        states = [stream.state for stream in self.streams.values()] or [self._idle_state()]
+        for state in (StreamState.ERROR, StreamState.LOADING):
+            if all(s is state for s in states):
+                return HEALTH[state]
+        return HEALTH[StreamState.ONLINE] if self.streams else HEALTH[states[0]]
+
+    def _idle_state(self) -> StreamState:
+        workers = [seat.supervisor.state for seat in self.pool]
+        return evaluate(
+            Snapshot(
+                streaming=False,
+                worker_failed=all(w is WorkerState.FAILED for w in workers),
+                worker_ready=any(w is WorkerState.READY for w in workers),
+                since_load_s=0.0,
+                since_input_s=0.0,
+                since_output_s=None,
+            )
+        ).then
+
+    def describe_pipelines(self) -> list[dict[str, Any]]:
+        """Return what the workers run, one entry per pipeline."""
+        return [self._describe(name, [s for s in self.pool if s.name == name]) for name in self.pool.names]
+
+    def _describe(self, name: str, seats: Sequence[Seat]) -> dict[str, Any]:
+        first = seats[0].supervisor
+        info = first.info
+        return {
+            "name": name,
+            "package": first.spec.package,
+            "version": first.spec.version,
+            "environment": str(first.spec.prefix),
+            "state": str(first.state.name),
+            "workers": len(seats),
+            "busy": sum(seat.taken_by is not None for seat in seats),
+            "restarts": sum(seat.supervisor.restart_count for seat in seats),
+            "params_schema": info.params_schema if info else None,
+            "default_params": info.default_params if info else None,
+            "log_tail": list(first.log_tail),
+        }

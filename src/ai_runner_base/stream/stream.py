@@ -1,0 +1,290 @@
+"""One live stream: a source, a worker session and a sink, joined; parameters, state and events.
+
+Runs on the event loop; frames go through `_frame_path` beside it. A stream outlives its worker: while nobody can take
+frames the viewers get a waiting picture at the input's own times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Mapping
+from typing import Any
+
+from ..errors import CallerError, RunnerError
+from ..media import AudioPacket, MediaInfo
+from ..supervisor import (
+    Failed,
+    PipelineReported,
+    Ready,
+    Reloaded,
+    Reloading,
+    Restarted,
+    Supervisor,
+    WorkerEvent,
+    WorkerState,
+)
+from ._ends import Feed, Sink, Source
+from ._frame_path import FramePath
+from ._record import Record
+from .events import STATUS_INTERVAL_S, Events
+from .state import NO_INPUT_STOP_S, StreamState, evaluate
+
+log = logging.getLogger(__name__)
+
+CLOSE_LIMIT_S = 5.0
+DEFAULT_SIZE_PX = 512
+
+
+class Stream:
+    """Runs from `run` until the input ends, `stop` is called, or it is given up.
+
+    :param id: names the stream in the API, in logs and on frames
+    :param pipeline: its name
+    :param params: wanted parameters; what is left out has its default
+    """
+
+    def __init__(
+        self,
+        id: str,
+        pipeline: str,
+        supervisor: Supervisor,
+        source: Source,
+        sink: Sink,
+        params: Mapping[str, Any],
+    ) -> None:
+        self.id, self.pipeline = id, pipeline
+        self.params = dict(params)
+        self.events = Events(pipeline)
+        self.end_reason = ""
+        self.record = Record()
+        self._supervisor, self._source, self._sink = supervisor, source, sink
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[str] = self._loop.create_future()
+        self._first_params: asyncio.Task[None] | None = None
+        self._session = supervisor.open_session(
+            request_id=id, on_output=lambda output: self.frames.give(output), on_error=self.note_error
+        )
+        size = self._size_of(self.params)
+        self.frames = FramePath(self._session, sink, *size)
+
+    @staticmethod
+    def _size_of(params: Mapping[str, Any]) -> tuple[int, int]:
+        return int(params.get("width", DEFAULT_SIZE_PX)), int(params.get("height", DEFAULT_SIZE_PX))
+
+    @property
+    def state(self) -> StreamState:
+        """What the stream is doing."""
+        return self.record.state
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    async def prepare(self) -> None:
+        """Give the parameters to a worker that is ready, so that bad ones are refused before the stream is admitted.
+
+        :raises CallerError: the pipeline refuses them
+        """
+        if self._supervisor.state is not WorkerState.READY:
+            return
+        try:
+            await self._apply(self.params)
+        except BaseException:
+            self._session.close()
+            raise
+        self.frames.hold = False
+
+    async def run(self) -> str:
+        """Carry the stream until it ends; return why. Never raises for what a stream can meet."""
+        self._adopt_worker()
+        self._source.start(Feed(self._on_info, self.frames.take, self._on_audio, self._on_source_end))
+        watch = asyncio.create_task(self._watch(), name=f"stream {self.id} watch")
+        try:
+            self.end_reason = await asyncio.shield(self._ended)
+        finally:
+            tasks = [task for task in (watch, self._first_params) if task]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._close()
+        log.info("stream ended: %s", self.end_reason)
+        return self.end_reason
+
+    def stop(self, reason: str) -> None:
+        """End the stream; `run` returns when everything is closed. Calling it again changes nothing."""
+        if not self._ended.done():
+            self._ended.set_result(reason)
+
+    async def _close(self) -> None:
+        await self._within_limit("source", self._source.aclose())
+        self._session.close()
+        await self._within_limit("sink", self._sink.aclose())
+        if self.state is not StreamState.ERROR:
+            self.record.enter(StreamState.OFFLINE)
+
+    async def _within_limit(self, what: str, closing: Awaitable[None]) -> None:
+        try:
+            await asyncio.wait_for(closing, CLOSE_LIMIT_S)
+        except TimeoutError:
+            log.error("the %s did not close within %s s", what, CLOSE_LIMIT_S)
+        except RunnerError as error:
+            log.warning("closing the %s: %s", what, error)
+
+    # --- the source's callbacks, on its thread ------------------------------------------------------------------------
+
+    def _on_info(self, info: MediaInfo) -> None:
+        self._sink.begin(*self.frames.output_size, info)
+
+    def _on_audio(self, packet: AudioPacket) -> None:
+        self._sink.submit_audio(packet)
+
+    def _on_source_end(self, error: Exception | None) -> None:
+        self._loop.call_soon_threadsafe(self._source_ended, error)
+
+    def _source_ended(self, error: Exception | None) -> None:
+        if error is not None:
+            self.note_error(f"input: {error}")
+        self.stop(f"input failed: {error}" if error else "input ended")
+
+    # --- parameters -------------------------------------------------------------------------------------------------
+
+    async def patch_params(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge `changes` into the running parameters and apply the whole; see `replace_params`."""
+        return await self.replace_params({**self.params, **changes})
+
+    async def replace_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Apply the complete parameters.
+
+        :returns: ``params`` now in force, ``from_frame`` they hold from, ``reloading``
+        :raises CallerError: the pipeline refuses them, or they change the picture's size, which is fixed per stream;
+            the running parameters are untouched
+        """
+        size = self._size_of(params)
+        if size != (self.frames.width, self.frames.height):
+            raise CallerError(
+                f"a stream keeps its size: it has {self.frames.width}x{self.frames.height}, asked for {size[0]}x{size[1]}",
+                hint="start a new stream for another size",
+            )
+        return await self._apply(params)
+
+    async def _apply(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        applied = await self._supervisor.update_params(dict(params))
+        self.params = dict(applied.params)
+        self.frames.output_size = applied.output_size or self.frames.output_size
+        self.record.params_changed()
+        return {"params": self.params, "from_frame": applied.from_seq, "reloading": applied.reloading}
+
+    async def control(self, params: Mapping[str, Any]) -> None:
+        """Apply parameters from the control channel; a failure becomes an event."""
+        try:
+            await self.replace_params(params)
+        except RunnerError as error:
+            self.note_error(f"parameters not applied: {error}")
+
+    # --- the worker -------------------------------------------------------------------------------------------------
+
+    def on_worker_event(self, event: WorkerEvent) -> None:
+        """Take an event of the stream's supervisor. On the event loop."""
+        match event:
+            case Ready():
+                self._adopt_worker()
+            case Reloading(takes_frames=takes):
+                self.frames.hold = not takes
+                self.frames.caption = self._caption("loading")
+            case Reloaded():
+                self.frames.hold = False
+                self.record.loaded()
+            case Restarted(reason, log_tail, count):
+                self.frames.caption = self._caption("restarting")
+                self.record.restarted()
+                self.events.restart(count, list(log_tail), reason)
+            case PipelineReported(message=message):
+                self.note_error(message)
+            case Failed(error):
+                self.note_error(f"the worker gave up: {error}")
+
+    def _caption(self, words: str) -> str:
+        return words if self.params.get("show_reloading_frame", True) else ""
+
+    def _adopt_worker(self) -> None:
+        """Let frames through once the worker has the stream's parameters; after a restart it has them already."""
+        if self._supervisor.state is not WorkerState.READY:
+            return
+        self.record.loaded()
+        if self.frames.hold and self._first_params is None:
+            self._first_params = self._loop.create_task(self._give_first_params())
+
+    async def _give_first_params(self) -> None:
+        try:
+            await self._apply(self.params)
+        except RunnerError as error:
+            self.note_error(f"parameters not applied: {error}")
+            if isinstance(error, CallerError):
+                self.stop(f"parameters refused: {error}")
+                return
+        self.frames.hold = False
+
+    def note_error(self, message: str) -> None:
+        """Report something that went wrong; the stream goes on."""
+        self.record.failed(message)
+        self.events.error(message)
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        next_status_s = time.monotonic() + STATUS_INTERVAL_S
+        while True:
+            await asyncio.sleep(1)
+            self._evaluate()
+            self.events.tick()
+            if time.monotonic() >= next_status_s:
+                next_status_s += STATUS_INTERVAL_S
+                self.events.emit("status", **self.report())
+
+    def _evaluate(self) -> None:
+        snapshot = self.record.snapshot(
+            worker_failed=self._supervisor.state is WorkerState.FAILED,
+            worker_ready=self._supervisor.state is WorkerState.READY,
+            taken=self.frames.taken,
+            given=self.frames.given,
+        )
+        rule = evaluate(snapshot)
+        if rule.then is not self.state:
+            log.info("%s → %s: %s", self.state, rule.then, rule.name)
+            self.record.enter(rule.then)
+        if rule.then is StreamState.ERROR:
+            self.note_error(f"stream given up: {rule.name}")
+            self.stop(f"given up: {rule.name}")
+        elif snapshot.since_input_s > NO_INPUT_STOP_S:
+            self.stop(f"no input for {NO_INPUT_STOP_S:.0f} s")
+
+    def report(self) -> dict[str, Any]:
+        """Return the status in the network's shape (contract 2.2), without its event envelope."""
+        return {
+            "pipeline": self.pipeline,
+            **self.record.report(self.frames.taken, self.frames.given, self.params, self._supervisor.restart_count),
+        }
+
+    def status(self) -> dict[str, Any]:
+        """Return everything about the stream, for ``GET /streams/{id}``."""
+        counters = self._session.counters
+        return {
+            "id": self.id,
+            "state": str(self.state),
+            "model_id": self.pipeline,
+            "params": self.params,
+            "end_reason": self.end_reason,
+            "report": self.report(),
+            "stages": self.frames.stages.summary(),
+            "frames": {
+                "in": self.frames.taken.total,
+                "out": self.frames.given.total,
+                "replaced": counters.replaced,
+                "lost": counters.lost,
+                "unanswered": counters.unanswered,
+                **vars(self.frames.drops),
+            },
+            "source": self._source.status(),
+            "sink": self._sink.status(),
+            "events": list(self.events.recent),
+        }

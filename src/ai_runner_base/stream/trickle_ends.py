@@ -1,0 +1,213 @@
+"""Trickle as the two ends of a stream: MPEG-TS segments in, MPEG-TS segments out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict
+from fractions import Fraction
+from typing import Any
+
+from ..errors import PeerError, RunnerError
+from ..media import AudioPacket, BytePipe, Cut, Decoder, EncoderOptions, LiveEncoder, MediaInfo
+from ..trickle import ChannelReader, ChannelWriter, SegmentReader, SegmentWriter
+from ._ends import Feed, Pixels
+
+log = logging.getLogger(__name__)
+
+STOP_LIMIT_S = 2.0
+FLUSH_LIMIT_S = 3.0
+OUTPUT_BUFFER_BYTES = 8 << 20
+"""What may wait for a slow channel: several seconds of video; beyond it, output skips to the next segment."""
+
+
+class TrickleSource:
+    """Reads a channel into a decoder. The channel's end is the stream's end.
+
+    :param on_first_segment: called on the event loop when the first segment has been read to its end
+    """
+
+    def __init__(self, reader: ChannelReader, on_first_segment: Callable[[], None] = lambda: None) -> None:
+        self._reader = reader
+        self._on_first_segment = on_first_segment
+        self._pipe = BytePipe()
+        self._decoder: Decoder | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._segments = 0
+        self._incomplete = 0
+
+    def start(self, feed: Feed) -> None:
+        """Begin reading and decoding."""
+        self._decoder = Decoder(
+            self._pipe, on_video=feed.on_video, on_audio=feed.on_audio, on_info=feed.on_info, on_end=feed.on_end
+        )
+        self._decoder.start()
+        self._pump = asyncio.create_task(self._read(), name="trickle source")
+
+    async def _read(self) -> None:
+        try:
+            async for segment in self._reader:
+                await self._read_segment(segment)
+        except RunnerError as error:
+            log.warning("input: %s", error)
+        finally:
+            self._pipe.close()
+
+    async def _read_segment(self, segment: SegmentReader) -> None:
+        async for chunk in segment:
+            self._pipe.write(chunk)
+        self._segments += 1
+        self._incomplete += not segment.complete
+        if self._segments == 1:
+            self._on_first_segment()
+
+    async def aclose(self) -> None:
+        """Stop reading, then decoding."""
+        if self._pump is not None:
+            self._pump.cancel()
+            await asyncio.gather(self._pump, return_exceptions=True)
+        await self._reader.aclose()
+        self._pipe.abort()
+        if self._decoder is not None:
+            await asyncio.to_thread(self._decoder.stop, STOP_LIMIT_S)
+
+    def status(self) -> dict[str, Any]:
+        """Return counters of the channel and the decoder."""
+        decoder = asdict(self._decoder.counters) if self._decoder else {}
+        return {"kind": "trickle", "segments": self._segments, "incomplete_segments": self._incomplete, **decoder}
+
+
+class TrickleSink:
+    """Encodes pictures and writes them to a channel, one segment per GOP, frame by frame.
+
+    :param on_first_bytes: called on the event loop when the first output bytes were written
+    :param on_failed: called on the event loop when the channel is gone for good
+    """
+
+    def __init__(
+        self,
+        writer: ChannelWriter,
+        *,
+        options: EncoderOptions,
+        on_first_bytes: Callable[[], None] = lambda: None,
+        on_failed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._writer, self._options = writer, options
+        self._on_first_bytes, self._on_failed = on_first_bytes, on_failed
+        self._loop = asyncio.get_running_loop()
+        self._encoder: LiveEncoder | None = None
+        self._waiting: deque[tuple[bytes, Cut | None]] = deque()
+        self._waiting_bytes = 0
+        self._skipping = False
+        self._changed = asyncio.Event()
+        self._finished = False
+        self._skipped_bytes = 0
+        self._sent_bytes = 0
+        self._pump = asyncio.create_task(self._write(), name="trickle sink")
+
+    # --- encoder side -----------------------------------------------------------------------------------------------
+
+    def begin(self, width: int, height: int, info: MediaInfo) -> None:
+        """Open the encoder for pictures of this size and, when there is one, the audio track."""
+        if self._encoder is None:
+            self._encoder = LiveEncoder(
+                width, height, on_bytes=self._on_bytes, audio=info.audio, options=self._options
+            )
+            self._encoder.start()
+
+    def submit(self, pixels: Pixels, pts: int, time_base: Fraction, done: Callable[[], None]) -> None:
+        """Queue one picture; the encoder drops its oldest waiting one when it is behind."""
+        if self._encoder is None:
+            done()
+            return
+        self._encoder.submit(pixels, pts, time_base, done)
+
+    def submit_audio(self, packet: AudioPacket) -> None:
+        """Queue one audio packet."""
+        if self._encoder is not None:
+            self._encoder.submit_audio(packet)
+
+    def _on_bytes(self, data: bytes, cut: Cut | None) -> None:
+        self._loop.call_soon_threadsafe(self._enqueue, data, cut)
+
+    # --- channel side, on the event loop ----------------------------------------------------------------------------
+
+    def _enqueue(self, data: bytes, cut: Cut | None) -> None:
+        if self._waiting_bytes + len(data) > OUTPUT_BUFFER_BYTES:
+            self._skipping = True
+        elif cut is not None:
+            self._skipping = False
+        if self._skipping or self._finished:
+            self._skipped_bytes += len(data)
+            return
+        self._waiting.append((data, cut))
+        self._waiting_bytes += len(data)
+        self._changed.set()
+
+    async def _next(self) -> tuple[bytes, Cut | None] | None:
+        """Wait for the next piece; None at the end."""
+        while not self._waiting:
+            if self._finished:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        data, cut = self._waiting.popleft()
+        self._waiting_bytes -= len(data)
+        return data, cut
+
+    async def _write(self) -> None:
+        try:
+            piece = await self._next()
+            while piece is not None:
+                async with self._writer.segment() as write:
+                    piece = await self._fill(write, piece[0])
+        except PeerError as error:
+            self._finished = True
+            self._on_failed(f"output: {error}")
+
+    async def _fill(self, write: SegmentWriter, first: bytes) -> tuple[bytes, Cut | None] | None:
+        """Write one segment and return the piece that begins the next one. A failed segment is drained."""
+        accepted = await self._put(write, first)
+        while (piece := await self._next()) is not None and piece[1] is None:
+            if accepted:
+                accepted = await self._put(write, piece[0])
+            else:
+                self._skipped_bytes += len(piece[0])
+        return piece
+
+    async def _put(self, write: SegmentWriter, data: bytes) -> bool:
+        if not await write(data):
+            self._skipped_bytes += len(data)
+            return False
+        if not self._sent_bytes:
+            self._on_first_bytes()
+        self._sent_bytes += len(data)
+        return True
+
+    async def aclose(self) -> None:
+        """Encode and send what waits, then end the channel, so that its readers know."""
+        if self._encoder is not None:
+            await asyncio.to_thread(self._encoder.close, STOP_LIMIT_S)
+        self._loop.call_soon(self._finish)
+        await asyncio.wait([self._pump], timeout=FLUSH_LIMIT_S)
+        self._pump.cancel()
+        await asyncio.gather(self._pump, return_exceptions=True)
+        await self._writer.aclose(delete=True)
+
+    def _finish(self) -> None:
+        self._finished = True
+        self._changed.set()
+
+    def status(self) -> dict[str, Any]:
+        """Return counters of the encoder and the channel."""
+        encoder = asdict(self._encoder.counters) if self._encoder else {}
+        return {
+            "kind": "trickle",
+            "encoder": self._encoder.name if self._encoder else None,
+            "waiting_bytes": self._waiting_bytes,
+            "skipped_bytes": self._skipped_bytes,
+            "written_bytes": self._sent_bytes,
+            **encoder,
+        }
