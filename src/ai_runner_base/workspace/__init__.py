@@ -1,7 +1,7 @@
 """What `pixi.toml` says, made real: read, solve, install, run tasks. Knows nothing of the live side.
 
-Reading, planning and starting tasks need the standard library only. `Preparer`, which solves and installs, needs
-py-rattler and is therefore imported on first use.
+Reading, planning and starting tasks need the standard library only. `Preparer`, which solves and installs,
+needs py-rattler and is therefore imported on first use.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class TaskGraph:
         name, rest = (words[0], list(words[1:])) if len(words) > 1 else self._split(words[0])
         found = self._find(name, None)
         if found is None:
-            return [self._command(words)]
+            return [self.command(words)]
         environment, task = found
         values, extra = _bind(task, *_command_line(task, rest))
         ordered: list[_Node] = []
@@ -77,7 +77,8 @@ class TaskGraph:
             return text, []
         return (words[0], words[1:]) if words else (text, [])
 
-    def _command(self, words: Sequence[str]) -> Job:
+    def command(self, words: Sequence[str]) -> Job:
+        """A program of the environment, or shell text in a single word; runs where the person is."""
         environment = self._asked.name if self._asked is not None else "default"
         text = words[0] if len(words) == 1 else shlex.join(words)
         return Job(environment, words[0], text, self._cwd)

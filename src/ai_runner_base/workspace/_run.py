@@ -67,7 +67,8 @@ class TaskRunner:
             if is_fresh(job, prepared, self._home, self._manifest.root):
                 self._say(f"{self._title(job)} (unchanged, skipped)")
                 continue
-            self._say(f"{self._title(job)}: {job.command}")
+            if job.task is not None:
+                self._say(f"{self._title(job)}: {job.command}")
             if index == last and not job.inputs:
                 self._replace_process(job)
             code = self._run_child(job)
