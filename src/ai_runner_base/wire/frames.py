@@ -1,8 +1,8 @@
 """Messages of the frame socket (SOCK_SEQPACKET): fixed size, one packet each.
 
 Runner → worker: `FrameReady`, `OutputsFreed`. Worker → runner: `Result`, `Returned`. Every message may carry
-the slots that its sender has finished with (`freed`: input slots from the worker, output slots from the runner),
-and those of the worker how many frames it asks for (`demand`), so that one frame costs one message each way.
+the slots that its sender has finished with (`freed`: input slots from the worker, output slots from the
+runner), and those of the worker how many frames it asks for (`demand`): one message each way per frame.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class FrameReady(NamedTuple):
     width: int
     pts: int
     time_base: Fraction
+    sent_ns: int = 0
+    """CLOCK_MONOTONIC when the frame was committed: tells a frame from before a reload."""
     freed: frozenset[int] = frozenset()
 
 
@@ -70,7 +72,7 @@ class Returned(NamedTuple):
 
     session: int
     seq: int = 0
-    """This frame and all before it will get no (further) result; 0: says nothing about frames."""
+    """The pipeline leaves this frame unanswered; 0: says nothing about frames."""
     demand: int = 0
     freed: frozenset[int] = frozenset()
 
@@ -87,7 +89,7 @@ def encode(message: FrameMessage) -> bytes:
     try:
         match message:
             case FrameReady():
-                return _pack_picture(_FRAME_READY, message, 0, 0, 0, 0)
+                return _pack_picture(_FRAME_READY, message, 0, 0, message.sent_ns, 0)
             case Result():
                 flags = _LOADING_FRAME if message.is_loading_frame else 0
                 times = message.taken_ns, message.answered_ns
@@ -107,7 +109,7 @@ def decode(packet: bytes) -> FrameMessage:
     """
     if len(packet) != MESSAGE_BYTES:
         raise WireError(f"a frame message has {MESSAGE_BYTES} bytes, this one {len(packet)}")
-    kind, demand, slot, mask, session, height, width, num, den, flags, seq, pts, taken, answered = (
+    kind, demand, slot, mask, session, height, width, num, den, flags, seq, pts, first_ns, answered_ns = (
         _LAYOUT.unpack(packet)
     )
     freed = _slots(mask)
@@ -121,8 +123,8 @@ def decode(packet: bytes) -> FrameMessage:
         raise WireError(f"a frame of {width}x{height} with time base {num}/{den} cannot be")
     picture = (session, seq, slot, height, width, pts, _time_base(num, den))
     if kind == _FRAME_READY:
-        return FrameReady(*picture, freed)
-    return Result(*picture, bool(flags & _LOADING_FRAME), taken, answered, demand, freed)
+        return FrameReady(*picture, first_ns, freed)
+    return Result(*picture, bool(flags & _LOADING_FRAME), first_ns, answered_ns, demand, freed)
 
 
 def check_picture(height: int, width: int, pts: int, time_base: Fraction) -> None:
@@ -139,7 +141,7 @@ def check_picture(height: int, width: int, pts: int, time_base: Fraction) -> Non
 
 
 def _pack_picture(
-    kind: int, picture: FrameReady | Result, demand: int, flags: int, taken_ns: int, answered_ns: int
+    kind: int, picture: FrameReady | Result, demand: int, flags: int, first_ns: int, answered_ns: int
 ) -> bytes:
     return _LAYOUT.pack(
         kind,
@@ -154,7 +156,7 @@ def _pack_picture(
         flags,
         picture.seq,
         picture.pts,
-        taken_ns,
+        first_ns,
         answered_ns,
     )
 

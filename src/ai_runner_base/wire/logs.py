@@ -1,8 +1,8 @@
 """Lines on a worker's stdout and stderr: log records with their level, and whatever else was printed.
 
 A record of `logging` is one line ``\\x1e LEVEL \\x1f LOGGER \\x1f MESSAGE`` (without the blanks), inner line
-ends written as ``\\x1d``. Any other line is what a pipeline or a C library printed. One pipe for all keeps the
-order, and what was written before a crash is there after it.
+ends written as ``\\x1d``. Any other line is what a pipeline or a C library printed. One pipe for all keeps
+the order, and what was written before a crash is there after it.
 """
 
 from __future__ import annotations

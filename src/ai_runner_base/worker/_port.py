@@ -1,0 +1,210 @@
+"""The worker's end of the frame path: slots in shared memory and the socket that tells about them."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import PipelineError
+from ..pipeline import VideoFrame, picture_layout, to_uint8
+from ..ring import OutputLedger, Ring
+from ..wire import frames
+
+_PTS_REMEMBERED = 64
+
+
+@dataclass
+class Session:
+    """One stream, as the worker sees it.
+
+    :param seqs: sequence number by (pts, time base) of the last frames, to find the input of an output
+    """
+
+    number: int
+    request_id: str
+    seqs: dict[tuple[int, Fraction], int] = field(default_factory=dict)
+
+    def remember(self, message: frames.FrameReady) -> None:
+        """Note a frame's time. Bounded."""
+        self.seqs[message.pts, message.time_base] = message.seq
+        if len(self.seqs) > _PTS_REMEMBERED:
+            del self.seqs[next(iter(self.seqs))]
+
+
+class _Lease:
+    """Owner of one slot's memory in NumPy's eyes: when the last view of it goes, the slot goes back.
+
+    So a pipeline may keep a picture for as long as it likes, and no later frame is ever written over it.
+    """
+
+    def __init__(self, port: FramePort, slot: int, view: NDArray[np.uint8]) -> None:
+        self._port = port
+        self._slot = slot
+        self._view = view
+        self.__array_interface__ = view.__array_interface__
+
+    def __del__(self) -> None:
+        self._port.free(self._slot)
+
+
+class FramePort:
+    """Frames in, results out.
+
+    Attribute ``collector`` is the ident of a thread that calls `flush` before it waits: slots freed in it
+    travel with its next message. None: they are told at once. ``last_seq`` is the frame begun last.
+    """
+
+    def __init__(self, sock: socket.socket, inputs: Ring, outputs: Ring) -> None:
+        self.socket = sock
+        self.session: Session | None = None
+        self.collector: int | None = None
+        self.last_seq = 0
+        self.ledger = OutputLedger(outputs.slots)
+        self._inputs = inputs
+        self._outputs = outputs
+        self._paused = False
+        self._resumed_ns = 0
+        self._leased: set[int] = set()
+        self._freed: deque[int] = deque()
+        self._demand_lock = threading.Lock()
+        self._owed_demand = 0
+
+    # Input
+
+    def receive(self) -> frames.FrameMessage | None:
+        """The next message; blocks as the socket does. None: the runner is gone."""
+        packet = self.socket.recv(frames.MESSAGE_BYTES + 1)
+        return frames.decode(packet) if packet else None
+
+    def is_wanted(self, message: frames.FrameReady) -> bool:
+        """Whether a frame belongs to the open session, and to the time after a reload's waiting pictures."""
+        return self.is_open(message.session) and message.sent_ns >= self._resumed_ns
+
+    def frame(self, message: frames.FrameReady) -> VideoFrame:
+        """A frame over its slot, without a copy; the slot goes back when the last view of it is gone.
+
+        A pipeline that keeps more pictures than the ring can spare is given copies.
+        """
+        self.last_seq = message.seq
+        view = self._inputs.array(message.slot, message.height, message.width)
+        if len(self._leased) >= self._inputs.slots - 2:
+            picture = view.copy()
+            self.free(message.slot)
+        else:
+            self._leased.add(message.slot)
+            picture = np.asarray(_Lease(self, message.slot, view))
+        return VideoFrame(picture, message.pts, message.time_base)
+
+    def refuse(self, message: frames.FrameReady) -> None:
+        """Give back a frame unseen, and ask for another in its place."""
+        self.free(message.slot)
+        self.ask(message.session)
+        self.send(frames.Returned(message.session, message.seq))
+
+    def free(self, slot: int) -> None:
+        """An input slot is not looked at any more. From any thread, also from the garbage collector."""
+        self._leased.discard(slot)
+        if threading.get_ident() == self.collector:
+            self._freed.append(slot)
+        else:
+            self._send(frames.Returned(0, freed=frozenset((slot,))))
+
+    # Demand
+
+    def open_session(self, session: Session, frames_ahead: int) -> None:
+        """Begin a stream and ask for its first frames."""
+        with self._demand_lock:
+            self.session = session
+            self._owed_demand = frames_ahead
+        self.flush()
+
+    def close_session(self, number: int) -> None:
+        """Ask for nothing more."""
+        with self._demand_lock:
+            if self.is_open(number):
+                self.session = None
+
+    def is_open(self, number: int) -> bool:
+        """Whether this is the session of the moment."""
+        session = self.session
+        return session is not None and session.number == number
+
+    def ask(self, number: int) -> None:
+        """Ask for one more frame of a session with the next message.
+
+        It is held back while no output slot is free, so that the runner keeps the newest frame until the
+        result of it has somewhere to go, and while paused.
+        """
+        with self._demand_lock:
+            if self.is_open(number):
+                self._owed_demand += 1
+
+    def flush(self) -> None:
+        """Send what is owed, if anything: freed slots, demand."""
+        session = self.session
+        number = session.number if session is not None else 0
+        owed = frames.Returned(number, 0, self._take_demand(number), self._take_freed())
+        if owed.demand or owed.freed:
+            self._send(owed)
+
+    def pause(self) -> None:
+        """Ask for no frames until `resume`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Ask again; frames that were sent before this moment are out of date."""
+        self._paused = False
+        self._resumed_ns = time.monotonic_ns()
+        self.flush()
+
+    # Output
+
+    def write(self, slot: int, frame: VideoFrame) -> tuple[int, int, int, int, Fraction]:
+        """Convert a picture into an output slot. From the thread that runs the frames.
+
+        :returns: the fields of a `frames.Result` from ``slot`` to ``time_base``
+        :raises PipelineError: it is no picture, or too large; the slot is free again
+        """
+        try:
+            layout = picture_layout(frame.data)
+            frames.check_picture(layout.height, layout.width, frame.pts, frame.time_base)
+            to_uint8(frame.data, self._outputs.array(slot, layout.height, layout.width))
+        except ValueError as error:
+            self.ledger.abandon(slot)
+            raise PipelineError(f"the pipeline's frame cannot be sent: {error}") from error
+        except BaseException:
+            self.ledger.abandon(slot)
+            raise
+        self.ledger.send(slot)
+        return slot, layout.height, layout.width, frame.pts, frame.time_base
+
+    def send(self, message: frames.Result | frames.Returned) -> None:
+        """Send a message, with all that is owed."""
+        demand = self._take_demand(message.session)
+        self._send(message._replace(demand=demand, freed=self._take_freed()))
+
+    def _take_demand(self, number: int) -> int:
+        with self._demand_lock:
+            if self._paused or not self.ledger.free or not self.is_open(number):
+                return 0
+            demand, self._owed_demand = self._owed_demand, 0
+            return demand
+
+    def _take_freed(self) -> frozenset[int]:
+        freed = set()
+        with contextlib.suppress(IndexError):
+            while True:
+                freed.add(self._freed.popleft())
+        return frozenset(freed)
+
+    def _send(self, message: frames.Result | frames.Returned) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the control thread notices too
+            self.socket.send(frames.encode(message), socket.MSG_NOSIGNAL)
