@@ -4,6 +4,7 @@ Callbacks (`on_video`, `on_audio`, `on_info`, `on_end`, `on_bytes`) are called o
 callback that takes long holds its stream up, one that raises ends it.
 """
 
+from ai_runner_base.media._jpeg import MAX_JPEG_PIXELS, JpegDecoder, JpegEncoder, jpeg_size
 from ai_runner_base.media._pipe import BytePipe, Chunk
 from ai_runner_base.media._types import (
     TICKS_PER_S,
@@ -20,6 +21,7 @@ from ai_runner_base.media._types import (
 )
 
 __all__ = [
+    "MAX_JPEG_PIXELS",
     "TICKS_PER_S",
     "TIME_BASE",
     "AudioInfo",
@@ -29,8 +31,11 @@ __all__ = [
     "Cut",
     "DecoderCounters",
     "EncoderCounters",
+    "JpegDecoder",
+    "JpegEncoder",
     "MediaInfo",
     "Picture",
     "Source",
     "VideoInfo",
+    "jpeg_size",
 ]
