@@ -41,6 +41,11 @@ def _starts_hevc(data: bytes) -> bool:
     return False
 
 
+def nal_kinds(data: bytes) -> list[int]:
+    """The types of the H.264 NAL units in an access unit, in order."""
+    return [header & 0x1F for header in _nal_headers(data)]
+
+
 def _nal_headers(data: bytes) -> Iterator[int]:
     at = 0
     while 0 <= (at := data.find(b"\x00\x00\x01", at)) < len(data) - 3:
@@ -95,7 +100,7 @@ def adts_header(audio_specific_config: bytes, frame_bytes: int) -> bytes:
 
 
 def split_opus(data: bytes) -> Iterator[bytes]:
-    """The Opus packets of an MPEG-TS access unit, without their control headers (ETSI TS 101 154 annex; Opus in TS)."""
+    """The Opus packets of an MPEG-TS access unit, without their control headers."""
     at = 0
     while at + 2 <= len(data) and data[at] == 0x7F and data[at + 1] & 0xE0 == 0xE0:
         flags = data[at + 1]

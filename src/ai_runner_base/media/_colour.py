@@ -41,6 +41,10 @@ def frame_range(frame: av.VideoFrame) -> int:
 
 def rgb_view(frame: av.VideoFrame) -> NDArray[np.uint8]:
     """The pixels of an rgb24 frame, (H, W, 3) uint8, without a copy; valid as long as the frame."""
-    plane = frame.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-    return rows[: frame.height, : frame.width * 3].reshape(frame.height, frame.width, 3)
+    return plane_view(frame, 0)[: frame.height, : frame.width * 3].reshape(frame.height, frame.width, 3)
+
+
+def plane_view(frame: av.VideoFrame, index: int) -> NDArray[np.uint8]:
+    """One plane's bytes, (rows, bytes per row) uint8 with FFmpeg's padding, without a copy; writable."""
+    plane = frame.planes[index]
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)

@@ -22,9 +22,9 @@ _numbers = itertools.count(1)
 class Decoder:
     """Reads one source on a thread of its own and calls back with what it holds.
 
-    All callbacks come from that thread, one at a time. A picture is given as soon as the last packet of its frame
-    is in. `on_info` comes before the first picture, and again when size or tracks change. `on_end` comes once, last,
-    with None at the proper end of the input; it does not come after `stop`.
+    All callbacks come from that thread, one at a time. A picture is given as soon as the last packet of its
+    frame is in. `on_info` comes before the first picture, and again when size or tracks change. `on_end`
+    comes once, last, with None at the proper end of the input; it does not come after `stop`.
 
     :param source: a `BytePipe` of live MPEG-TS, or a path or URL that FFmpeg opens
     :param on_audio: None: the audio track is not read
@@ -63,7 +63,7 @@ class Decoder:
     def stop(self, timeout_s: float = 2.0) -> bool:
         """End at once; what was not delivered yet is lost. No callback begins after it has returned.
 
-        :returns: True when the thread is gone. False while it is in a callback that does not return, or inside
+        :returns: True when the thread is gone. False while it is in a callback that does not return, or in
             FFmpeg waiting for a dead peer, which it leaves within `DecoderOptions.read_timeout_s`.
         """
         self._delivery.stopped = True

@@ -29,7 +29,7 @@ class Fitter:
     """Scales pictures to cover a size, crops them around the centre, and converts them to RGB.
 
     One thread at a time. A picture of the wanted size costs one conversion and one copy; any other is cropped
-    before it is scaled, so that no pixel is scaled only to be thrown away. Rotation marks of phones are obeyed.
+    before it is scaled, so that no pixel is scaled only to be thrown away. Phones' rotation marks are obeyed.
 
     :param width: of the frames to write, in pixels
     :param height: likewise
@@ -82,7 +82,7 @@ class _CropScale:
         crop_w, crop_h = cover_crop(frame.width, frame.height, width, height)
         matrix = _MATRIX_NAMES[frame_matrix(frame)]
         levels = "full" if frame_range(frame) == RANGE_FULL else "limited"
-        # Averaging all source pixels is cheaper and free of moire when shrinking; enlarging needs interpolation.
+        # Averaging is cheap and free of moire when shrinking; enlarging needs interpolation.
         flags = "area" if crop_w >= width else "bilinear"
         self._graph = Graph()
         if hasattr(self._graph, "threads"):

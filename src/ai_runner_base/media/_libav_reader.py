@@ -12,6 +12,7 @@ import av
 from av.audio.stream import AudioStream
 from av.codec.context import CodecContext
 from av.container import InputContainer
+from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
@@ -54,9 +55,10 @@ def open_input(source: str, options: DecoderOptions, **kwargs: Any) -> InputCont
     ffmpeg |= options.ffmpeg
     timeouts = (options.open_timeout_s, options.read_timeout_s)
     try:
-        return av.open(source, "r", options=ffmpeg, timeout=timeouts, **kwargs)
+        container = av.open(source, "r", options=ffmpeg, timeout=timeouts, **kwargs)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise explain(error, source, "open") from error
+    return cast(InputContainer, container)
 
 
 def explain(error: Exception, target: str, verb: str) -> RunnerError:
@@ -119,7 +121,8 @@ class LibavReader:
             video = next(iter(container.streams.video), None)
             audio = next(iter(container.streams.audio), None)
             if video is None:
-                raise CallerError(f"{self._source} has no video track: {_tracks(container)}")
+                kinds = ", ".join(f"{item.type} {_codec_name(item)}" for item in container.streams)
+                raise CallerError(f"{self._source} has no video track, only: {kinds or 'nothing'}")
             audio_info = _audio_info(audio) if audio else None
             self._delivery.tell(_media_info(container, video, audio_info))
             try:
@@ -156,7 +159,7 @@ class LibavReader:
                 self._audio(packet, audio_info, received_ns)
         self._delivery.pictures(decoder.flush())
 
-    def _audio(self, packet: av.Packet, info: AudioInfo, received_ns: int) -> None:
+    def _audio(self, packet: av.Packet[Stream], info: AudioInfo, received_ns: int) -> None:
         pts = packet.pts if packet.pts is not None else packet.dts
         if pts is None or packet.time_base is None:
             self._delivery.counters.skipped_without_pts += 1
@@ -199,7 +202,7 @@ def _media_info(container: InputContainer, video: VideoStream, audio: AudioInfo 
 def _audio_info(stream: AudioStream) -> AudioInfo:
     context = stream.codec_context
     return AudioInfo(
-        context.codec.canonical_name if hasattr(context.codec, "canonical_name") else context.name,
+        context.name,
         context.sample_rate,
         context.layout.nb_channels,
         context.extradata,
@@ -207,8 +210,13 @@ def _audio_info(stream: AudioStream) -> AudioInfo:
     )
 
 
+def _codec_name(stream: Stream) -> str:
+    context = stream.codec_context
+    return context.name if context is not None else "of unknown codec"
+
+
 def _template(stream: AudioStream) -> Any:
-    """A copy of the track's parameters that outlives the input: a track of a container that is never written."""
+    """A copy of the track's parameters that outlives the input, in a container that is never written."""
     shelf = av.open(io.BytesIO(), "w", format="matroska")
     try:
         return shelf.add_stream_from_template(stream)

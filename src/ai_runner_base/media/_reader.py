@@ -18,7 +18,7 @@ class DecoderOptions:
     """How a `Decoder` reads.
 
     :param open_timeout_s: for a URL: until it is open and its tracks are known
-    :param read_timeout_s: for a URL: without a byte; also how long a stopped thread can still be inside FFmpeg
+    :param read_timeout_s: for a URL: without a byte; also how long a stopped thread can still be in FFmpeg
     :param probe_timeout_s: of stream without a video track, before that is an error
     :param live: lowest delay instead of highest throughput; None: by the URL's scheme
     :param ffmpeg: options for FFmpeg's demuxer and protocol, by their FFmpeg names

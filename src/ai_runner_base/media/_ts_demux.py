@@ -3,8 +3,8 @@
 Why it is ours: docs/decisions/0004-live-demux.md. No I/O and no clock inside.
 
 The end of a video PES is not written anywhere (its length field is 0), so a demuxer can only be sure when the
-next one starts. But a muxer fills the last packet of a PES with stuffing, and no other, so a stuffed packet ends
-it. A stream that breaks this is noticed by the packet that follows, and from then on we wait for the next start.
+next one starts. But a muxer fills the last packet of a PES with stuffing, and no other, so a stuffed packet
+ends it. A stream that breaks this is noticed by the packet that follows; then on we wait for the next start.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class TsDemuxer:
                 return False
             self.lost_packets += 1
             if not first:
-                track.drop()  # its middle is missing; a start behind the gap says nothing about what came before
+                track.drop()  # its middle is missing
         track.last_payload = payload
         return True
 

@@ -1,4 +1,4 @@
-"""Live MPEG-TS to pictures and audio packets: demux, decode, deliver, and say what is wrong with bad input."""
+"""Live MPEG-TS to pictures and audio packets, and words for what is wrong with bad input."""
 
 from __future__ import annotations
 
@@ -168,9 +168,7 @@ class TsReader:
         if header is None or self._audio is None:
             return
         if (self._audio.sample_rate, self._audio.channels) != (header.sample_rate, header.channels):
-            self._audio = replace(
-                self._audio, sample_rate=header.sample_rate, channels=header.channels
-            )
+            self._audio = replace(self._audio, sample_rate=header.sample_rate, channels=header.channels)
             self._tell()
 
     def _check_start(self, now_ns: int) -> None:

@@ -97,7 +97,7 @@ class Picture:
 class AudioPacket:
     """Encoded audio as it came, without the container's own framing.
 
-    :param data: one Opus packet, one raw AAC frame (``info.extradata`` is set), or whole ADTS or MPEG audio frames
+    :param data: one Opus packet, one raw AAC frame (``info.extradata`` is set), or whole ADTS or MPEG frames
     :param pts: presentation time in ``time_base`` units, on the same timeline as the pictures
     :param duration: in ``time_base`` units; None when the container does not tell
     """

@@ -72,7 +72,9 @@ class VideoDecoder:
         self._last_pts: int | None = None
         self._gap = False
 
-    def decode(self, packet: av.Packet, received_ns: int, *, gap: bool = False) -> Iterator[Picture]:
+    def decode(
+        self, packet: av.Packet[av.stream.Stream], received_ns: int, *, gap: bool = False
+    ) -> Iterator[Picture]:
         """Pictures that this access unit completes.
 
         :param packet: with PTS, DTS and time base set
