@@ -1,0 +1,1 @@
+"""Picture effects for live video: neon, cartoon, flow."""
