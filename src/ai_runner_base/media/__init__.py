@@ -4,8 +4,14 @@ Callbacks (`on_video`, `on_audio`, `on_info`, `on_end`, `on_bytes`) are called o
 callback that takes long holds its stream up, one that raises ends it.
 """
 
+from ai_runner_base.media import clip
+from ai_runner_base.media._audio_path import AudioMode
+from ai_runner_base.media._decoder import Decoder
+from ai_runner_base.media._fit import Fitter
 from ai_runner_base.media._jpeg import MAX_JPEG_PIXELS, JpegDecoder, JpegEncoder, jpeg_size
+from ai_runner_base.media._live import LiveEncoder, LiveEncoderOptions
 from ai_runner_base.media._pipe import BytePipe, Chunk
+from ai_runner_base.media._reader import DecoderOptions
 from ai_runner_base.media._types import (
     TICKS_PER_S,
     TIME_BASE,
@@ -19,23 +25,40 @@ from ai_runner_base.media._types import (
     Source,
     VideoInfo,
 )
+from ai_runner_base.media._video import DecodePolicy
+from ai_runner_base.media._video_encoder import VideoEncoderOptions
+from ai_runner_base.media.clip import ClipOptions, ClipSource, encode_ts_clip, read_counter, write_clip
 
 __all__ = [
     "MAX_JPEG_PIXELS",
     "TICKS_PER_S",
     "TIME_BASE",
     "AudioInfo",
+    "AudioMode",
     "AudioPacket",
     "BytePipe",
     "Chunk",
+    "ClipOptions",
+    "ClipSource",
     "Cut",
+    "DecodePolicy",
+    "Decoder",
     "DecoderCounters",
+    "DecoderOptions",
     "EncoderCounters",
+    "Fitter",
     "JpegDecoder",
     "JpegEncoder",
+    "LiveEncoder",
+    "LiveEncoderOptions",
     "MediaInfo",
     "Picture",
     "Source",
+    "VideoEncoderOptions",
     "VideoInfo",
+    "clip",
+    "encode_ts_clip",
     "jpeg_size",
+    "read_counter",
+    "write_clip",
 ]

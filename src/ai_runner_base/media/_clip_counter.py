@@ -1,8 +1,8 @@
-"""A frame number as black and white blocks, which a machine can still read after coding, scaling and cropping.
+"""A frame number as black and white blocks, which a machine still reads after coding, scaling and cropping.
 
 Every bit is two blocks, one above the other: white over black is 1, black over white is 0. The first bit is
-always 1, so that an inverted picture is read as well. All places are relative to the picture's centre, in units
-of its shorter side, so that the strip survives scaling and any centre crop to a square.
+always 1, so that an inverted picture is read as well. All places are relative to the picture's centre, in
+units of its shorter side, so that the strip survives scaling and any centre crop to a square.
 """
 
 from __future__ import annotations
