@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 
-from ..stream.log_context import stream_ids
+from ..log_context import stream_ids
 
 
 class _Formatter(logging.Formatter):

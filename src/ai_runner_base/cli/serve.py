@@ -22,6 +22,7 @@ from ..server import ServerOptions, create_app
 from ..stream import Connector, Pool, Runner, Seat
 from ..supervisor import Supervisor, SupervisorOptions, WorkerEvent, WorkerSpec
 from ..trickle import ClientOptions, TlsPolicy, TrickleServer
+from ..trickle import ServerOptions as TrickleOptions
 from ._options import environments_option
 
 log = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ async def _serve(options: ServeOptions, catalog: Catalog) -> None:
     chosen = choose(options, catalog)
     stopping = _stop_on_signals()
     async with aiohttp.ClientSession() as http:
-        trickle = TrickleServer(autocreate=True)
+        trickle = TrickleServer(options=TrickleOptions(autocreate=True))
         origins = _origins(options)
         connector = Connector(http, options.client, embedded=trickle, embedded_origins=origins)
         runner = Runner(make_pool(options, chosen, lambda seat, event: runner.on_worker_event(seat, event)), connector.connect)

@@ -48,13 +48,13 @@ def create_app(runner: Runner, options: ServerOptions, trickle: TrickleServer | 
     """Return the application; `runner` is started and closed by the caller, who owns the workers."""
     app = web.Application(middlewares=[_json_errors, _check_token])
     app[RUNNER], app[OPTIONS] = runner, options
-    routes = _routes()
+    routes = api_routes()
     app[DOCUMENT] = describe(routes)
     for route in routes:
         _add(app, route)
     app.router.add_get("/", page.show)
     if trickle is not None:
-        app.add_routes(trickle.routes())
+        trickle.attach(app)
     return app
 
 
@@ -63,7 +63,8 @@ def _add(app: web.Application, route: Route) -> None:
         app.router.add_route(route.method, path, route.handler)
 
 
-def _routes() -> list[Route]:
+def api_routes() -> list[Route]:
+    """Return the documented JSON routes."""
     live, operate = ("livepeer",), ("streams",)
     return [
         Route("GET", "/health", health, "State of the runner", schemas.HealthResponse, tags=live),

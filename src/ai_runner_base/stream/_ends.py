@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..media import AudioPacket, MediaInfo, Picture
+from ..supervisor import Stamps
 
 Pixels = npt.NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""
@@ -42,11 +43,20 @@ class Source(Protocol):
 class Sink(Protocol):
     """Where a stream's media goes."""
 
-    def begin(self, width: int, height: int, info: MediaInfo) -> None:
-        """Say what will come: pictures of this size and the input's audio track. Any thread, once."""
+    def begin(self, width: int, height: int, info: MediaInfo, on_sent: Callable[[Stamps], None]) -> None:
+        """Say what will come: pictures of this size and the input's audio track. Any thread, before the first picture.
 
-    def submit(self, pixels: Pixels, pts: int, time_base: Fraction, done: Callable[[], None]) -> None:
-        """Take one picture; `done` is called once its memory may be used again. Any thread; never blocks a live stream."""
+        :param on_sent: called from any thread when a picture's bytes are on their way, with the stamps it came with
+        """
+
+    def submit(
+        self, pixels: Pixels, pts: int, time_base: Fraction, stamps: Stamps | None, done: Callable[[], None]
+    ) -> None:
+        """Take one picture. Any thread; never blocks a live stream.
+
+        :param stamps: given back to `on_sent`; None for a waiting picture, which is not measured
+        :param done: called exactly once, as soon as the memory of `pixels` may be used again
+        """
 
     def submit_audio(self, packet: AudioPacket) -> None:
         """Take one audio packet of the input. Any thread."""

@@ -121,12 +121,11 @@ class FramePath:
             late = self._last_time is not None and pts * time_base <= self._last_time
             if not late:
                 self._last_time = pts * time_base
-                self._sink.submit(pixels, pts, time_base, lambda: self._sent(stamps, done))
+                self._sink.submit(pixels, pts, time_base, stamps, done)
         if late:
             self.drops.late += 1
             done()
 
-    def _sent(self, stamps: Stamps | None, done: Callable[[], Any]) -> None:
-        done()
-        if stamps is not None:
-            self.stages.add(stamps, encoded_ns=time.monotonic_ns())
+    def sent(self, stamps: Stamps) -> None:
+        """Measure a result whose bytes are on their way. Any thread."""
+        self.stages.add(stamps, encoded_ns=time.monotonic_ns())

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from ..errors import RunnerError
-from ..media import EncoderOptions
+from ..media import LiveEncoderOptions
 from ..trickle import (
     ChannelReader,
     ChannelWriter,
@@ -45,7 +45,7 @@ class Connector:
 
     http: aiohttp.ClientSession
     client: ClientOptions = ClientOptions()
-    encoder: EncoderOptions = EncoderOptions()
+    encoder: LiveEncoderOptions = LiveEncoderOptions()
     embedded: TrickleServer | None = None
     embedded_origins: tuple[str, ...] = ()
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from ..errors import CapacityError
 from ..supervisor import WorkerEvent, WorkerState
-from .log_context import set_stream_ids
+from ..log_context import set_stream_ids
 from .pool import Pool, Seat
 from .state import HEALTH, Snapshot, StreamState, evaluate
 from .stream import Stream

@@ -133,7 +133,7 @@ class Stream:
     # --- the source's callbacks, on its thread ------------------------------------------------------------------------
 
     def _on_info(self, info: MediaInfo) -> None:
-        self._sink.begin(*self.frames.output_size, info)
+        self._sink.begin(*self.frames.output_size, info, self.frames.sent)
 
     def _on_audio(self, packet: AudioPacket) -> None:
         self._sink.submit_audio(packet)

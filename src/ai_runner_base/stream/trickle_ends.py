@@ -11,7 +11,8 @@ from fractions import Fraction
 from typing import Any
 
 from ..errors import PeerError, RunnerError
-from ..media import AudioPacket, BytePipe, Cut, Decoder, EncoderOptions, LiveEncoder, MediaInfo
+from ..media import AudioPacket, BytePipe, Cut, Decoder, LiveEncoderOptions, LiveEncoder, MediaInfo
+from ..supervisor import Stamps
 from ..trickle import ChannelReader, ChannelWriter, SegmentReader, SegmentWriter
 from ._ends import Feed, Pixels
 
@@ -90,7 +91,7 @@ class TrickleSink:
         self,
         writer: ChannelWriter,
         *,
-        options: EncoderOptions,
+        options: LiveEncoderOptions,
         on_first_bytes: Callable[[], None] = lambda: None,
         on_failed: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -98,6 +99,7 @@ class TrickleSink:
         self._on_first_bytes, self._on_failed = on_first_bytes, on_failed
         self._loop = asyncio.get_running_loop()
         self._encoder: LiveEncoder | None = None
+        self._on_sent: Callable[[Stamps], None] = lambda _: None
         self._waiting: deque[tuple[bytes, Cut | None]] = deque()
         self._waiting_bytes = 0
         self._skipping = False
@@ -109,28 +111,42 @@ class TrickleSink:
 
     # --- encoder side -----------------------------------------------------------------------------------------------
 
-    def begin(self, width: int, height: int, info: MediaInfo) -> None:
+    def begin(self, width: int, height: int, info: MediaInfo, on_sent: Callable[[Stamps], None]) -> None:
         """Open the encoder for pictures of this size and, when there is one, the audio track."""
+        self._on_sent = on_sent
         if self._encoder is None:
             self._encoder = LiveEncoder(
-                width, height, on_bytes=self._on_bytes, audio=info.audio, options=self._options
+                width,
+                height,
+                on_bytes=self._on_bytes,
+                on_end=self._on_encoder_end,
+                audio=info.audio,
+                options=self._options,
             )
             self._encoder.start()
 
-    def submit(self, pixels: Pixels, pts: int, time_base: Fraction, done: Callable[[], None]) -> None:
+    def submit(
+        self, pixels: Pixels, pts: int, time_base: Fraction, stamps: Stamps | None, done: Callable[[], None]
+    ) -> None:
         """Queue one picture; the encoder drops its oldest waiting one when it is behind."""
         if self._encoder is None:
             done()
             return
-        self._encoder.submit(pixels, pts, time_base, done)
+        self._encoder.submit(pixels, pts, time_base, stamps, done)
 
     def submit_audio(self, packet: AudioPacket) -> None:
         """Queue one audio packet."""
         if self._encoder is not None:
             self._encoder.submit_audio(packet)
 
-    def _on_bytes(self, data: bytes, cut: Cut | None) -> None:
+    def _on_bytes(self, data: bytes, cut: Cut | None, stamps: Stamps | None) -> None:
+        if stamps is not None:
+            self._on_sent(stamps)
         self._loop.call_soon_threadsafe(self._enqueue, data, cut)
+
+    def _on_encoder_end(self, error: RunnerError | None) -> None:
+        if error is not None:
+            self._loop.call_soon_threadsafe(self._on_failed, f"output: {error}")
 
     # --- channel side, on the event loop ----------------------------------------------------------------------------
 
@@ -205,7 +221,6 @@ class TrickleSink:
         encoder = asdict(self._encoder.counters) if self._encoder else {}
         return {
             "kind": "trickle",
-            "encoder": self._encoder.name if self._encoder else None,
             "waiting_bytes": self._waiting_bytes,
             "skipped_bytes": self._skipped_bytes,
             "written_bytes": self._sent_bytes,
