@@ -1,4 +1,4 @@
-"""Write ``.conda`` archives: repeatable byte for byte, in one pass, without holding a file in memory.
+"""Write ``.conda`` archives: repeatable byte for byte, and without holding a file in memory.
 
 A ``.conda`` file is a zip without compression that holds ``metadata.json``, ``pkg-STEM.tar.zst`` (the files)
 and ``info-STEM.tar.zst`` (what is known about them). py-rattler-build's ``assemble_package`` writes such
@@ -12,13 +12,14 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self
 
 if sys.version_info >= (3, 14):
@@ -106,16 +107,15 @@ class _HashingReader(io.RawIOBase):
 
 
 class _Part:
-    """One tar.zst inside the zip, written as a stream."""
+    """One tar.zst, written as a stream."""
 
-    def __init__(self, archive: zipfile.ZipFile, name: str, mtime_s: int, workers: int) -> None:
+    def __init__(self, target: IO[bytes], mtime_s: int, workers: int) -> None:
         self._mtime_s = mtime_s
-        self._entry = archive.open(zipfile.ZipInfo(name), "w", force_zip64=True)
         options: dict[int, int] = {
             zstd.CompressionParameter.compression_level: ZSTD_LEVEL,
             zstd.CompressionParameter.nb_workers: workers,
         }
-        self._zstd = zstd.ZstdFile(self._entry, "w", options=options)
+        self._zstd = zstd.ZstdFile(target, "w", options=options)
         self._tar = tarfile.TarFile(fileobj=self._zstd, mode="w", copybufsize=_COPY_BYTES)
 
     def add(self, name: str, source: IO[bytes], size: int, mode: int) -> str:
@@ -138,7 +138,6 @@ class _Part:
     def close(self) -> None:
         self._tar.close()
         self._zstd.close()
-        self._entry.close()
 
 
 class CondaWriter:
@@ -157,18 +156,14 @@ class CondaWriter:
         self._infos: dict[str, bytes] = {}
         self._mtime_s = mtime_s
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._temporary = self.path.parent / f".{index.stem}.{os.getpid()}.part"
-        self._archive = zipfile.ZipFile(self._temporary, "w", zipfile.ZIP_STORED)
-        self._archive.writestr(zipfile.ZipInfo("metadata.json"), '{"conda_pkg_format_version": 2}')
-        self._files = _Part(self._archive, f"pkg-{index.stem}.tar.zst", mtime_s, workers)
+        self._packed = tempfile.TemporaryFile(dir=self.path.parent)
+        self._files = _Part(self._packed, mtime_s, workers)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        if self._temporary.exists():
-            self._archive.fp = None  # nothing more is written to a file that is thrown away
-            self._temporary.unlink()
+    def __exit__(self, *error: object) -> None:
+        self._packed.close()
 
     def __contains__(self, path: str) -> bool:
         """Say whether the package has a file of that path already."""
@@ -235,17 +230,32 @@ class CondaWriter:
         for name, data in (infos | given).items():
             self.info(name, data)
         self._files.close()
-        self._write_info()
-        self._archive.close()
-        _sync(self._temporary)
-        self._temporary.replace(self.path)
+        temporary = self.path.parent / f".{self.index.stem}.{os.getpid()}.part"
+        try:
+            self._assemble(temporary)
+            temporary.replace(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
         return self.path
 
-    def _write_info(self) -> None:
-        part = _Part(self._archive, f"info-{self.index.stem}.tar.zst", self._mtime_s, 0)
+    def _assemble(self, target: Path) -> None:
+        """Write the zip; ``info`` stands before the files, so that an indexer need not unpack those."""
+        stem = self.index.stem
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr(zipfile.ZipInfo("metadata.json"), '{"conda_pkg_format_version": 2}')
+            archive.writestr(zipfile.ZipInfo(f"info-{stem}.tar.zst"), self._packed_info())
+            self._packed.seek(0)
+            with archive.open(zipfile.ZipInfo(f"pkg-{stem}.tar.zst"), "w", force_zip64=True) as entry:
+                shutil.copyfileobj(self._packed, entry, _COPY_BYTES)
+        _sync(target)
+
+    def _packed_info(self) -> bytes:
+        buffer = io.BytesIO()
+        part = _Part(buffer, self._mtime_s, 0)
         for name, data in self._infos.items():
             part.add(f"info/{name}", io.BytesIO(data), len(data), 0o644)
         part.close()
+        return buffer.getvalue()
 
 
 def _sync(path: Path) -> None:

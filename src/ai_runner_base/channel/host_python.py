@@ -1,9 +1,9 @@
 """A `python` package that is the host's own interpreter.
 
 The package only links: ``bin/python3.11`` is a symbolic link to the interpreter, and ``pyvenv.cfg`` makes
-the prefix a virtual environment of it. Standard library, headers and certificates stay the host's; modules are
-looked up in the prefix. That works with shared and static interpreters, with Debian's patched paths, and for
-building recipes; a copied interpreter would go on loading the original's ``libpython`` or look into
+the prefix a virtual environment of it. Standard library, headers and certificates stay the host's; modules
+are looked up in the prefix. That works with shared and static interpreters, with Debian's patched paths, and
+for building recipes; a copied interpreter would go on loading the original's ``libpython`` or look into
 ``dist-packages``.
 The price: the package is good for this machine alone, so its build string names the interpreter.
 """
