@@ -1,0 +1,16 @@
+"""Gives every frame back as it is."""
+
+from pydantic import Field
+
+from ai_runner_base import BaseParams, FramePipeline
+
+
+class EchoParams(BaseParams):
+    gain: float = Field(1.0, ge=0, le=4)
+
+
+class Sample(FramePipeline):
+    Params = EchoParams
+
+    def transform(self, frame, params):
+        return frame
