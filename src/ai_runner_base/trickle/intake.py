@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import http, web
 from aiohttp.web_protocol import RequestPayloadError
@@ -13,6 +13,10 @@ from ai_runner_base.trickle.channel import Write
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 BODY_FAULTS: Final = (RequestPayloadError, http.HttpProcessingError, OSError, TimeoutError)
 """What reading a body raises when its sender vanished, was silent for too long, or sent rubbish."""
+
+FLUSH_STEP_S: Final = 0.01
+FLUSH_STEPS: Final = 50
+"""How often, and how many times, we look whether a closing connection has sent its last bytes."""
 
 
 async def first_bytes(
@@ -35,11 +39,12 @@ async def first_bytes(
             ended.set_result(None)
 
     begin = asyncio.ensure_future(request.content.readany())
+    waiting: tuple[asyncio.Future[Any], ...] = (begin, ended)
     write.channel.attach(segment, wake)
     try:
         while not begin.done() and not ended.done():
-            done, _ = await asyncio.wait({begin, ended}, timeout=interval_s, return_when="FIRST_COMPLETED")
-            if not done and request.transport is not None:
+            await asyncio.wait(waiting, timeout=interval_s, return_when=asyncio.FIRST_COMPLETED)
+            if not (begin.done() or ended.done()) and request.transport is not None:
                 request.transport.write(CONTINUE)
         return begin.result() if begin.done() else None
     finally:
@@ -62,18 +67,27 @@ async def _cancel(task: asyncio.Future[bytes]) -> None:
 
 
 async def linger(request: web.Request, response: web.Response, limit_s: float) -> web.StreamResponse:
-    """Answer before the body has come, and read on for a moment so that the answer is not lost to a reset.
-
-    :raises ConnectionResetError: the body did not end in time; aiohttp closes the connection quietly
-    """
-    await response.prepare(request)
-    await response.write_eof()
+    """Answer before the body has come, and read on for a moment so that the answer is not lost to a reset."""
     try:
+        await response.prepare(request)
+        await response.write_eof()
         async with asyncio.timeout(limit_s):
             while await request.content.readany():
                 pass
-    except BODY_FAULTS as fault:
-        if request.transport is not None:
-            request.transport.close()
-        raise ConnectionResetError("the request was answered before its body ended") from fault
+    except BODY_FAULTS:
+        await _hang_up(request)
     return response
+
+
+async def _hang_up(request: web.Request) -> None:
+    """Close the connection and see it closed: aiohttp would go on waiting for the body otherwise."""
+    transport = request.transport
+    if transport is None:
+        return
+    transport.close()
+    for _ in range(FLUSH_STEPS):
+        if request.transport is None:
+            return
+        await asyncio.sleep(FLUSH_STEP_S)
+    transport.abort()
+    await asyncio.sleep(FLUSH_STEP_S)

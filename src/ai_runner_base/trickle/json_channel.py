@@ -27,8 +27,8 @@ class JsonPublisher:
     Use ``async with``, or call `aclose`. It owns ``writer``.
 
     :param writer: where to; its mime should be `MIME`
-    :param queue_size: objects that may wait; when there are more, the oldest are dropped and counted. 1 keeps only
-        the newest
+    :param queue_size: objects that may wait; when there are more, the oldest are dropped and counted. 1 keeps
+        only the newest
     """
 
     def __init__(self, writer: ChannelWriter, *, queue_size: int = 64) -> None:
@@ -107,10 +107,11 @@ class JsonPublisher:
 class JsonSubscriber:
     """Objects of a channel, without the keep-alives.
 
-    Use ``async with``. It owns ``reader``. Iteration ends when the channel ends, and raises what the reader raises.
+    Use ``async with``. It owns ``reader``. Iteration ends when the channel ends, and raises what the reader
+    raises.
 
-    :param latest: hand out only the newest object; those it overtakes are counted as skipped. Otherwise they wait,
-        and the channel is not read any further while ``queue_size`` of them do
+    :param latest: hand out only the newest object; those it overtakes are counted as skipped. Otherwise they
+        wait, and the channel is not read any further while ``queue_size`` of them do
     """
 
     def __init__(self, reader: ChannelReader, *, latest: bool = False, queue_size: int = 16) -> None:
@@ -182,21 +183,36 @@ class JsonSubscriber:
 
     async def _read(self, segment: SegmentReader) -> dict[str, Any] | None:
         """Read a segment to its end; None when it is empty or not usable."""
-        body = bytearray()
-        async for chunk in segment:
-            body += chunk
-            if len(body) > MESSAGE_LIMIT_BYTES:
-                return self._reject(segment.seq, f"longer than {MESSAGE_LIMIT_BYTES} bytes")
-        if not segment.complete:
-            return self._reject(segment.seq, "broken off")
-        if not body:
-            return None
         try:
-            message = json.loads(body)
+            body = await _whole(segment)
+            return _object(body) if body else None
         except ValueError as error:
-            return self._reject(segment.seq, f"not JSON: {error}")
-        return message if isinstance(message, dict) else self._reject(segment.seq, "not an object")
+            self.rejected += 1
+            _log.warning("trickle message %d was ignored: %s", segment.seq, error)
+            return None
 
-    def _reject(self, seq: int, why: str) -> None:
-        self.rejected += 1
-        _log.warning("trickle message %d was ignored: %s", seq, why)
+
+async def _whole(segment: SegmentReader) -> bytes:
+    """Read to the end.
+
+    :raises ValueError: it is too long, or its end is missing
+    """
+    body = bytearray()
+    async for chunk in segment:
+        body += chunk
+        if len(body) > MESSAGE_LIMIT_BYTES:
+            raise ValueError(f"longer than {MESSAGE_LIMIT_BYTES} bytes")
+    if not segment.complete:
+        raise ValueError(f"broken off after {len(body)} bytes")
+    return bytes(body)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """Decode a JSON object.
+
+    :raises ValueError: it is something else
+    """
+    message = json.loads(body)
+    if not isinstance(message, dict):
+        raise ValueError("not a JSON object")
+    return message

@@ -39,9 +39,9 @@ class PublisherCounters:
 class Publisher:
     """Writes segments to a channel (a `ChannelWriter`).
 
-    Use ``async with``, or call `aclose`. No call waits for ever, and a failed segment never blocks: its bytes are
-    dropped and counted, the next segment is tried. After `ClientOptions.failures` failed ones in a row, or when the
-    channel has ended, `failed` is set and `segment` raises it.
+    Use ``async with``, or call `aclose`. No call waits for ever, and a failed segment never blocks: its bytes
+    are dropped and counted, the next segment is tried. After `ClientOptions.failures` failed ones in a row,
+    or when the channel has ended, `failed` is set and `segment` raises it.
 
     :param session: from `client_session`, or one with room for two connections per channel
     :param url: the channel's URL

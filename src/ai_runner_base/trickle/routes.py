@@ -194,35 +194,28 @@ class Routes:
         if not chunk:
             return _empty(cursor)
         response = web.StreamResponse(headers=_read_headers(cursor, latest))
-        await response.prepare(request)
-        while chunk:
-            await self._pass_on(request, response, chunk)
-            try:
+        try:
+            await response.prepare(request)
+            while chunk:
+                async with asyncio.timeout(self._options.reader_stall_timeout_s):
+                    await response.write(chunk)
                 chunk = await self._next_chunk(request, cursor)
-            except SegmentLostError:
-                _cut_off(request)  # without the final chunk, so that nobody takes it for complete
-        await response.write_eof()
+            await response.write_eof()
+        except (SegmentLostError, OSError, TimeoutError):
+            # Too slow, or gone. Without the final chunk nobody takes the segment for complete.
+            if request.transport is not None:
+                request.transport.abort()
         return response
 
     async def _next_chunk(self, request: web.Request, cursor: Cursor) -> bytes:
-        """Wait for bytes as long as the reader is there.
-
-        :raises ConnectionResetError: it left
-        """
+        """Wait for bytes as long as the reader is there; empty at the end, and when it left."""
         while True:
             try:
                 async with asyncio.timeout(self._options.departure_check_s):
                     return await cursor.read()
             except TimeoutError:
                 if request.transport is None or request.transport.is_closing():
-                    raise ConnectionResetError("the reader left") from None
-
-    async def _pass_on(self, request: web.Request, response: web.StreamResponse, chunk: bytes) -> None:
-        try:
-            async with asyncio.timeout(self._options.reader_stall_timeout_s):
-                await response.write(chunk)
-        except TimeoutError:
-            _cut_off(request)
+                    return b""
 
     # --- channels ---
 
@@ -287,13 +280,3 @@ def _read_headers(cursor: Cursor, latest: int) -> dict[str, str]:
     if cursor.segment.seq != latest:
         headers[HEADER_LATEST] = str(latest)
     return headers
-
-
-def _cut_off(request: web.Request) -> None:
-    """Drop the connection.
-
-    :raises ConnectionResetError: always; aiohttp ends the request quietly
-    """
-    if request.transport is not None:
-        request.transport.abort()
-    raise ConnectionResetError("the reader was too slow")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 CHUNK_COST_BYTES: Final = 64
-"""What a chunk costs beside its bytes (object header and list entry), so that tiny chunks cannot hide memory."""
+"""What a chunk costs beside its bytes (object header, list entry): tiny chunks cannot hide memory."""
 
 
 class SegmentState(enum.Enum):

@@ -1,7 +1,6 @@
 """The trickle server: aiohttp routes around the channels, and the same channels for this process.
 
-The state is in `channel`; here are only requests, clocks and waiting. Whoever waits can be woken by the peer's
-leaving, by the segment's end and by a clock.
+The state is in `channel`, the handlers are in `routes`; here they are put together and given their clocks.
 """
 
 from __future__ import annotations

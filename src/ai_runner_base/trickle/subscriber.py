@@ -20,8 +20,8 @@ _log = logging.getLogger(__name__)
 class Subscriber:
     """Segments of a channel, in order (a `ChannelReader`).
 
-    Use ``async with``, or call `aclose`. Iteration ends when the channel ends, and raises `PeerError` when the
-    peer cannot be reached after all retries. One consumer at a time.
+    Use ``async with``, or call `aclose`. Iteration ends when the channel ends, and raises `PeerError` when
+    the peer cannot be reached after all retries. One consumer at a time.
 
     :param session: from `client_session`, or one with room for two connections per channel
     :param url: the channel's URL

@@ -1,7 +1,7 @@
 """One segment on its way to the peer: a POST that is opened before there is anything to say.
 
-`aiohttp` would keep the request's headers back until the first byte of the body; `_Body` sends them at once, so
-that the peer knows the next segment before it begins. Bytes go from the caller straight to the connection.
+`aiohttp` would keep the request's headers back until the first byte of the body; `_Body` sends them at once,
+so that the peer knows the next segment before it begins. Bytes go from the caller straight to the connection.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class Upload:
             if self.begun:
                 failures += 1
             else:
-                # Opened in vain (an idle timeout on the way, a restart): try again when there is something to say.
+                # Opened in vain (a restart, a timeout on the way): try again when there is something to say.
                 await self._wanted.wait()
 
     async def _attempt(self) -> Result:
