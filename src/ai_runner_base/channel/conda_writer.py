@@ -87,10 +87,24 @@ class PackageIndex:
             "timestamp": self.timestamp_ms,
             "version": self.version,
         }
-        kept = ("depends", "constrains")
-        return {
-            key: value for key, value in values.items() if key in kept or (value is not None and value != [])
-        }
+        return {key: value for key, value in values.items() if key == "depends" or value not in (None, [])}
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A finished package file.
+
+    :param path: ``.../SUBDIR/STEM.conda``
+    :param record: its entry in a channel's index; None has an indexer read the file
+    """
+
+    path: Path
+    record: Mapping[str, Any] | None = None
+
+    @property
+    def file_name(self) -> str:
+        """Path in a channel."""
+        return f"{self.path.parent.name}/{self.path.name}"
 
 
 class _HashingReader(io.RawIOBase):
@@ -156,7 +170,7 @@ class CondaWriter:
         self._infos: dict[str, bytes] = {}
         self._mtime_s = mtime_s
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._packed = tempfile.TemporaryFile(dir=self.path.parent)
+        self._packed = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115 (closed by __exit__)
         self._files = _Part(self._packed, mtime_s, workers)
 
     def __enter__(self) -> Self:
@@ -214,7 +228,7 @@ class CondaWriter:
             data if isinstance(data, bytes) else json.dumps(data, indent=1, sort_keys=True).encode()
         )
 
-    def close(self, about: Mapping[str, Any]) -> Path:
+    def close(self, about: Mapping[str, Any]) -> Package:
         """Finish the archive, flush it to the disk and give it its name.
 
         :param about: content of ``info/about.json``; empty values are left out
@@ -233,10 +247,11 @@ class CondaWriter:
         temporary = self.path.parent / f".{self.index.stem}.{os.getpid()}.part"
         try:
             self._assemble(temporary)
+            record = {**self.index.to_json(), **_digests(temporary)}
             temporary.replace(self.path)
         finally:
             temporary.unlink(missing_ok=True)
-        return self.path
+        return Package(self.path, record)
 
     def _assemble(self, target: Path) -> None:
         """Write the zip; ``info`` stands before the files, so that an indexer need not unpack those."""
@@ -256,6 +271,15 @@ class CondaWriter:
             part.add(f"info/{name}", io.BytesIO(data), len(data), 0o644)
         part.close()
         return buffer.getvalue()
+
+
+def _digests(path: Path) -> dict[str, Any]:
+    """Give what an index says of a file as a whole."""
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return {"md5": md5, "sha256": sha256, "size": path.stat().st_size}
 
 
 def _sync(path: Path) -> None:

@@ -23,7 +23,7 @@ from packaging.version import Version
 from ai_runner_base.errors import HostError
 
 from . import _probe, versions
-from .conda_writer import CondaWriter, PackageIndex
+from .conda_writer import CondaWriter, Package, PackageIndex
 
 _OLDEST_MINOR = (3, 9)
 _PROBE_TIMEOUT_S = 30
@@ -140,7 +140,7 @@ def abi_index(python: HostPython) -> PackageIndex:
     )
 
 
-def write(python: HostPython, channel_dir: Path) -> tuple[Path, ...]:
+def write(python: HostPython, channel_dir: Path) -> tuple[Package, ...]:
     """Write the two packages.
 
     :returns: the finished ``.conda`` files: ``python``, ``python_abi``

@@ -28,7 +28,7 @@ from . import host_python, names, versions, wheels
 from ._pip import Pip, PipError
 from ._protocols import Reporter, Silent
 from ._store import ChannelDir
-from .conda_writer import CondaWriter, PackageIndex
+from .conda_writer import CondaWriter, Package, PackageIndex
 from .host_python import HostPython
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    files: list[Path]
+    files: list[Package]
     fetched_bytes: int
 
 
@@ -169,7 +169,7 @@ class _Maker:
         unique = {path for group in paths for path in group}
         return _Made(files, sum(path.stat().st_size for path in unique))
 
-    def _convert(self, plan: wheels.Conversion, out: Path) -> Path:
+    def _convert(self, plan: wheels.Conversion, out: Path) -> Package:
         name = f"{plan.index.name} {plan.index.version}"
         with self.job.reporter.step("convert", name, plan.wheel.path.stat().st_size) as step:
             return wheels.convert(plan, out, step.advance)
@@ -211,7 +211,7 @@ class _Maker:
             lines.append(f"{ask.pypi}=={chosen}" if chosen else ask.requirement)
         return sorted(set(lines))
 
-    def _aliases(self, plans: Sequence[wheels.Conversion], out: Path) -> list[Path]:
+    def _aliases(self, plans: Sequence[wheels.Conversion], out: Path) -> list[Package]:
         """Write the second spellings that somebody wants."""
         wanted = {ask.alias for asks in self.groups.values() for ask in asks if ask.alias}
         targets = {plan.index.name: plan.index for plan in plans}

@@ -29,7 +29,7 @@ from ai_runner_base.errors import HostError
 
 from . import names, versions
 from ._wheel_files import WheelFiles
-from .conda_writer import CondaWriter, PackageIndex
+from .conda_writer import CondaWriter, Package, PackageIndex
 from .host_python import HostPython
 from .requires import dependencies
 
@@ -188,11 +188,11 @@ def _license(metadata: Message) -> str | None:
     return trove[0].rsplit(" :: ", 1)[1] if trove else None
 
 
-def convert(conversion: Conversion, channel_dir: Path, advance: Callable[[int], None]) -> Path:
+def convert(conversion: Conversion, channel_dir: Path, advance: Callable[[int], None]) -> Package:
     """Write the package.
 
     :param advance: told how many bytes of the wheel have been dealt with
-    :returns: the finished ``.conda`` file
+    :returns: the finished package
     :raises HostError: a file differs from the wheel's RECORD, or would land outside of the prefix
     """
     wheel, index = conversion.wheel, conversion.index
