@@ -74,7 +74,7 @@ def test_still_picture_settles(effect):
 
 @pytest.mark.parametrize("effect", EFFECTS)
 def test_sensor_noise_does_not_flicker(effect):
-    """Sensor noise changes the output, from frame to frame, less than half as much as it changes the input."""
+    """Sensor noise changes the output, less than half as much as it changes the input."""
     rng = np.random.default_rng(1)
     inputs = [noisy(scene(320, 240, 3), rng) for _ in range(16)]
     outputs = render(inputs, effect=effect, neon_drift=0)

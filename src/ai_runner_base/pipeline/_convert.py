@@ -126,11 +126,15 @@ def _reachable(data: Any) -> Any:
         return data
     if _is_torch(data):
         return data.detach()
-    if hasattr(data, "__dlpack_device__") and int(data.__dlpack_device__()[0]) in _DLPACK_CPU:
+    if _on_cpu(data) and hasattr(np, _dtype_name(data.dtype)):  # NumPy has no bfloat16
         return np.from_dlpack(data)
     if hasattr(data, "__array_namespace__") or _module_of(data) is not None:
         return data
     raise PipelineError(f"got {type(data).__name__}, whose memory cannot be read; {EXPECTED}")
+
+
+def _on_cpu(data: Any) -> bool:
+    return hasattr(data, "__dlpack_device__") and int(data.__dlpack_device__()[0]) in _DLPACK_CPU
 
 
 def _is_torch(data: Any) -> bool:
