@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import textwrap
 from collections.abc import Sequence
 
 import click
@@ -48,18 +49,12 @@ def list_tasks(session: Session, environment: str | None, *, as_json: bool) -> N
         click.echo(json.dumps([_as_data(task, names) for task, names in found.values()], indent=2))
         return
     width = min(_NAME_WIDTH, max((len(name) for name in found), default=0))
-    columns = shutil.get_terminal_size().columns
+    columns = max(shutil.get_terminal_size().columns, 2 * _NAME_WIDTH)
     for name, (task, names) in found.items():
-        where = (
-            ""
-            if "default" in names
-            else f"  [-e {names[0]}]"
-            if len(names) == 1
-            else f"  [{', '.join(names)}]"
-        )
         text = task.description or (task.command if isinstance(task.command, str) else "")
-        line = f"{name:<{width}}  {text}{where}"
-        click.echo(line if len(line) <= columns or columns < 60 else f"{line[: columns - 1]}…")
+        text += "" if "default" in names else f" [in {', '.join(names)}]"
+        first = f"{name:<{width}}  "
+        click.echo(textwrap.fill(text, columns, initial_indent=first, subsequent_indent=" " * (width + 2)))
 
 
 def _runnable_tasks(session: Session, environment: str | None) -> dict[str, tuple[Task, list[str]]]:

@@ -66,7 +66,7 @@ async def _solve(
             f"{name} {version}" for name, version in sorted(plan.source.virtual_packages.items())
         )
         hint = f"platform {plan.platform.name} on this host provides {found}"
-        problem = f"environment {plan.environment} cannot be solved\n{error}"
+        problem = f"environment {plan.environment} cannot be solved\n{str(error).strip()}"
         raise CallerError(problem, hint=hint) from error
     except GatewayError as error:
         raise HostError(f"cannot read the channels of environment {plan.environment}: {error}") from error
