@@ -50,6 +50,8 @@ class FramePath:
         """Words on the waiting picture; empty: none is shown and those frames are left out."""
         self.hold = True
         """True: the worker has not got the stream's parameters yet, so frames must not reach it."""
+        self.on_result: Callable[[WorkerOutput], None] = lambda _: None
+        """Told of each result just before the sink gets it. On the event loop."""
         self.drops = Drops()
         self.taken, self.given = FpsMeter(), FpsMeter()
         self.stages = StageMeter()
@@ -105,6 +107,7 @@ class FramePath:
             now_s = time.monotonic()
             self.given.tick(now_s)
             self._remember(output.array, now_s)
+        self.on_result(output)
         self._send(output.array, output.pts, output.time_base, output.stamps, output.release)
 
     def _remember(self, pixels: Pixels, now_s: float) -> None:

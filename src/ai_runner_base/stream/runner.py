@@ -84,9 +84,10 @@ class Runner:
 
     # --- streams ----------------------------------------------------------------------------------------------------
 
-    async def start_stream(self, request: StreamRequest) -> Stream:
+    async def start_stream(self, request: StreamRequest, connect: Connect | None = None) -> Stream:
         """Admit a stream and start it.
 
+        :param connect: makes the stream with other ends than the runner's usual ones
         :raises CallerError: unknown pipeline, or parameters that it refuses
         :raises CapacityError: no worker is free
         """
@@ -95,7 +96,7 @@ class Runner:
         id = self._new_id(request)
         seat = self.pool.take(request.model_id, id)
         try:
-            connected = self._connect(request, id, seat)
+            connected = (connect or self._connect)(request, id, seat)
             await connected.stream.prepare()
         except BaseException:
             seat.taken_by = None
