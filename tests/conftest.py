@@ -34,7 +34,7 @@ async def _no_leaked_tasks(request: pytest.FixtureRequest) -> AsyncIterator[None
     before = asyncio.all_tasks()
     yield
     await asyncio.sleep(0)
-    left = [task for task in asyncio.all_tasks() - before if not task.done()]
+    left = [task for task in asyncio.all_tasks() - before - {asyncio.current_task()} if not task.done()]
     assert not left, f"tasks left behind: {left}"
 
 

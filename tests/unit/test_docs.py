@@ -10,7 +10,7 @@ import click
 import pytest
 
 from ai_runner_base.cli import _COMMANDS, cli
-from ai_runner_base.server.app import api_routes
+from ai_runner_base.server import api_routes
 
 pytestmark = pytest.mark.unit
 

@@ -6,12 +6,12 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
 import click
 from aiohttp import web
 
@@ -21,7 +21,7 @@ from ..errors import CallerError, HostError
 from ..server import ServerOptions, create_app
 from ..stream import Connector, Pool, Runner, Seat
 from ..supervisor import Supervisor, SupervisorOptions, WorkerEvent, WorkerSpec
-from ..trickle import ClientOptions, TlsPolicy, TrickleServer
+from ..trickle import ClientOptions, TlsPolicy, TrickleServer, client_session
 from ..trickle import ServerOptions as TrickleOptions
 from ._options import environments_option
 
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 SHUTDOWN_LIMIT_S = 3.0
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ANY_ADDRESS = ("0.0.0.0", "::")
 
 
 @dataclass(frozen=True)
@@ -142,22 +143,43 @@ def _seat(options: ServeOptions, item: InstalledPipeline, on_event: Callable[[Se
 
 async def _serve(options: ServeOptions, catalog: Catalog) -> None:
     chosen = choose(options, catalog)
+    listener = listen(options.host, options.port)
+    host, port = listener.getsockname()[:2]
     stopping = _stop_on_signals()
-    async with aiohttp.ClientSession() as http:
+    async with client_session() as http:
         trickle = TrickleServer(options=TrickleOptions(autocreate=True))
-        origins = _origins(options)
-        connector = Connector(http, options.client, embedded=trickle, embedded_origins=origins)
-        runner = Runner(make_pool(options, chosen, lambda seat, event: runner.on_worker_event(seat, event)), connector.connect)
-        app = web.AppRunner(create_app(runner, options.server, trickle), access_log=None, shutdown_timeout=SHUTDOWN_LIMIT_S)
+        connector = Connector(http, options.client, embedded=trickle, embedded_origins=_origins(host, port))
+        runner = Runner(
+            make_pool(options, chosen, lambda seat, event: runner.on_worker_event(seat, event)), connector.connect
+        )
+        app = web.AppRunner(
+            create_app(runner, options.server, trickle), access_log=None, shutdown_timeout=SHUTDOWN_LIMIT_S
+        )
         try:
-            await _listen(app, options)
+            await app.setup()
+            await web.SockSite(app, listener).start()
             await runner.start()
-            click.echo(_welcome(options, app, runner))
+            click.echo(_welcome(host, port, runner))
             await stopping.wait()
             log.info("stopping")
         finally:
             await runner.aclose()
             await app.cleanup()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the address before anything is started.
+
+    :raises HostError: it is taken, not ours, or not allowed
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise HostError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}",
+            hint="if another program has the port choose one with --port, or 0 for any free one",
+        ) from error
 
 
 def _stop_on_signals() -> asyncio.Event:
@@ -167,24 +189,13 @@ def _stop_on_signals() -> asyncio.Event:
     return stopping
 
 
-async def _listen(app: web.AppRunner, options: ServeOptions) -> None:
-    await app.setup()
-    try:
-        await web.TCPSite(app, options.host, options.port).start()
-    except OSError as error:
-        raise HostError(
-            f"cannot listen on {options.host}:{options.port}: {error.strerror or error}",
-            hint="another program has the port; choose one with --port, or 0 for any free one",
-        ) from error
+def _origins(host: str, port: int) -> tuple[str, ...]:
+    """Return how callers on this machine may write our own address; its trickle channels need no HTTP then."""
+    names = {host, *LOOPBACK} if host in (*LOOPBACK, *ANY_ADDRESS) else {host}
+    return tuple(f"http://{f'[{name}]' if ':' in name else name}:{port}" for name in sorted(names))
 
 
-def _origins(options: ServeOptions) -> tuple[str, ...]:
-    hosts = {options.host, *LOOPBACK} if options.host in (*LOOPBACK, "0.0.0.0", "::") else {options.host}
-    return tuple(f"http://{host}:{options.port}" for host in sorted(hosts))
-
-
-def _welcome(options: ServeOptions, app: web.AppRunner, runner: Runner) -> str:
-    host, port = app.addresses[0][:2]
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+def _welcome(host: str, port: int, runner: Runner) -> str:
+    shown = "127.0.0.1" if host in ANY_ADDRESS else host
     names = ", ".join(runner.pool.names)
     return f"ai-runner {__version__} serves {names} at http://{shown}:{port}/  (open it in a browser; Ctrl-C stops)"

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from ..errors import CallerError, RunnerError
 from ..stream import Runner, StreamRequest
 from ..trickle import TrickleServer
-from . import hardware, page, schemas
+from . import hardware, schemas
 from .openapi import Route, describe
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,6 @@ def create_app(runner: Runner, options: ServerOptions, trickle: TrickleServer | 
     app[DOCUMENT] = describe(routes)
     for route in routes:
         _add(app, route)
-    app.router.add_get("/", page.show)
     if trickle is not None:
         trickle.attach(app)
     return app

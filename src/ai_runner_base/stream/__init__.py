@@ -1,9 +1,22 @@
 """Live streams: a source, a worker and a sink joined; the runner that keeps them."""
 
+from .browser import BrowserStream
+from .browser_ends import BrowserResult
 from .connect import Connector, LiveStream
 from .pool import Pool, Seat
 from .runner import Runner, StreamRequest
 from .state import StreamState
 from .stream import Stream
 
-__all__ = ["Connector", "LiveStream", "Pool", "Runner", "Seat", "Stream", "StreamRequest", "StreamState"]
+__all__ = [
+    "BrowserResult",
+    "BrowserStream",
+    "Connector",
+    "LiveStream",
+    "Pool",
+    "Runner",
+    "Seat",
+    "Stream",
+    "StreamRequest",
+    "StreamState",
+]

@@ -43,11 +43,14 @@ class Source(Protocol):
 class Sink(Protocol):
     """Where a stream's media goes."""
 
-    def begin(self, width: int, height: int, info: MediaInfo, on_sent: Callable[[Stamps], None]) -> None:
-        """Say what will come: pictures of this size and the input's audio track. Any thread, before the first picture.
+    def start(self, on_sent: Callable[[Stamps], None]) -> None:
+        """Get ready; returns at once. Called on the event loop, before anything else.
 
         :param on_sent: called from any thread when a picture's bytes are on their way, with the stamps it came with
         """
+
+    def begin(self, width: int, height: int, info: MediaInfo) -> None:
+        """Say what will come: pictures of this size and the input's audio track. Any thread, before the first picture."""
 
     def submit(
         self, pixels: Pixels, pts: int, time_base: Fraction, stamps: Stamps | None, done: Callable[[], None]

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 
@@ -22,7 +21,7 @@ from ..trickle import (
     Subscriber,
     TrickleServer,
 )
-from .events import TRACE, now_ms
+from .events import TRACE
 from .pool import Seat
 from .runner import StreamRequest
 from .stream import Stream
@@ -30,8 +29,8 @@ from .trickle_ends import TrickleSink, TrickleSource
 
 log = logging.getLogger(__name__)
 
-EVENTS_CLOSE_LIMIT_S = 3.0
 VIDEO_MIME = "video/mp2t"
+EVENTS_MIME = "application/json"
 
 
 @dataclass(frozen=True)
@@ -79,9 +78,7 @@ class LiveStream:
     """A stream between trickle channels, with its control and events channels."""
 
     def __init__(self, connector: Connector, request: StreamRequest, id: str, seat: Seat) -> None:
-        self._request = request
-        self._events = self._json_publisher(connector, request.events_url)
-        self._control = self._json_subscriber(connector, request.control_url)
+        self._connector, self._request = connector, request
         source = TrickleSource(
             connector.reader(request.subscribe_url), lambda: self._trace("runner_receive_first_ingest_segment")
         )
@@ -92,15 +89,19 @@ class LiveStream:
             on_failed=self._output_failed,
         )
         self.stream = Stream(id, seat.name, seat.supervisor, source, sink, request.params)
-        if self._events is not None:
-            self.stream.events.listen(self._events.send)
-        self.stream.events.emit("runner_receive_stream_request", TRACE, timestamp=now_ms())
 
-    def _json_publisher(self, connector: Connector, url: str) -> JsonPublisher | None:
-        return JsonPublisher(connector.writer(url, "application/json")) if url else None
-
-    def _json_subscriber(self, connector: Connector, url: str) -> JsonSubscriber | None:
-        return JsonSubscriber(connector.reader(url)) if url else None
+    async def run(self) -> None:
+        """Carry the stream and its channels until it ends."""
+        async with contextlib.AsyncExitStack() as channels:
+            if self._request.events_url:
+                await self._send_events(channels)
+            self._trace("runner_receive_stream_request")
+            control = asyncio.create_task(self._follow_control(), name="control")
+            try:
+                await self.stream.run()
+            finally:
+                control.cancel()
+                await asyncio.gather(control, return_exceptions=True)
 
     def _trace(self, kind: str) -> None:
         self.stream.events.emit(kind, TRACE)
@@ -109,33 +110,18 @@ class LiveStream:
         self.stream.note_error(message)
         self.stream.stop(message)
 
-    async def run(self) -> None:
-        """Carry the stream and its channels until it ends."""
-        control = asyncio.create_task(self._follow_control(), name="control")
-        try:
-            await self.stream.run()
-        finally:
-            control.cancel()
-            await asyncio.gather(control, return_exceptions=True)
-            await self._close_channels()
+    async def _send_events(self, channels: contextlib.AsyncExitStack) -> None:
+        """Send the stream's events; the channel is ended with the stream, as gateways expect (contract 1.9)."""
+        publisher = JsonPublisher(self._connector.writer(self._request.events_url, EVENTS_MIME))
+        channels.push_async_callback(publisher.aclose, delete=True)
+        self.stream.events.listen(publisher.put)
 
     async def _follow_control(self) -> None:
-        if self._control is None:
+        if not self._request.control_url:
             return
         try:
-            async for params in self._control:
-                await self._apply(params)
+            async with JsonSubscriber(self._connector.reader(self._request.control_url), latest=True) as messages:
+                async for params in messages:
+                    await self.stream.control(params)
         except RunnerError as error:
             log.warning("control channel: %s", error)
-
-    async def _apply(self, params: Any) -> None:
-        if isinstance(params, dict):
-            await self.stream.control(params)
-        else:
-            self.stream.note_error(f"parameters not applied: a JSON object was expected, got {type(params).__name__}")
-
-    async def _close_channels(self) -> None:
-        for channel in (self._control, self._events):
-            if channel is not None:
-                with contextlib.suppress(TimeoutError, RunnerError):
-                    await asyncio.wait_for(channel.aclose(), EVENTS_CLOSE_LIMIT_S)

@@ -21,7 +21,7 @@ STATUS_INTERVAL_S = 10.0
 ERROR_INTERVAL_S = 1.0
 KEPT_EVENTS = 50
 
-Listener = Callable[[dict[str, Any]], None]
+Listener = Callable[[dict[str, Any]], object]
 
 
 def now_ms() -> int:

@@ -97,6 +97,7 @@ class Stream:
     async def run(self) -> str:
         """Carry the stream until it ends; return why. Never raises for what a stream can meet."""
         self._adopt_worker()
+        self._sink.start(self.frames.sent)
         self._source.start(Feed(self._on_info, self.frames.take, self._on_audio, self._on_source_end))
         watch = asyncio.create_task(self._watch(), name=f"stream {self.id} watch")
         try:
@@ -133,7 +134,7 @@ class Stream:
     # --- the source's callbacks, on its thread ------------------------------------------------------------------------
 
     def _on_info(self, info: MediaInfo) -> None:
-        self._sink.begin(*self.frames.output_size, info, self.frames.sent)
+        self._sink.begin(*self.frames.output_size, info)
 
     def _on_audio(self, packet: AudioPacket) -> None:
         self._sink.submit_audio(packet)

@@ -107,13 +107,17 @@ class TrickleSink:
         self._finished = False
         self._skipped_bytes = 0
         self._sent_bytes = 0
-        self._pump = asyncio.create_task(self._write(), name="trickle sink")
+        self._pump: asyncio.Task[None] | None = None
 
     # --- encoder side -----------------------------------------------------------------------------------------------
 
-    def begin(self, width: int, height: int, info: MediaInfo, on_sent: Callable[[Stamps], None]) -> None:
-        """Open the encoder for pictures of this size and, when there is one, the audio track."""
+    def start(self, on_sent: Callable[[Stamps], None]) -> None:
+        """Begin to write; nothing is sent before the first picture."""
         self._on_sent = on_sent
+        self._pump = asyncio.create_task(self._write(), name="trickle sink")
+
+    def begin(self, width: int, height: int, info: MediaInfo) -> None:
+        """Open the encoder for pictures of this size and, when there is one, the audio track."""
         if self._encoder is None:
             self._encoder = LiveEncoder(
                 width,
@@ -207,9 +211,10 @@ class TrickleSink:
         if self._encoder is not None:
             await asyncio.to_thread(self._encoder.close, STOP_LIMIT_S)
         self._loop.call_soon(self._finish)
-        await asyncio.wait([self._pump], timeout=FLUSH_LIMIT_S)
-        self._pump.cancel()
-        await asyncio.gather(self._pump, return_exceptions=True)
+        if self._pump is not None:
+            await asyncio.wait([self._pump], timeout=FLUSH_LIMIT_S)
+            self._pump.cancel()
+            await asyncio.gather(self._pump, return_exceptions=True)
         await self._writer.aclose(delete=True)
 
     def _finish(self) -> None:

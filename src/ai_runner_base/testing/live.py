@@ -16,6 +16,9 @@ from typing import Any
 
 import aiohttp
 
+import numpy as np
+import numpy.typing as npt
+
 from ..media import AudioPacket, BytePipe, Decoder, Picture
 from ..trickle import ClientOptions, Publisher, Subscriber
 
@@ -94,6 +97,11 @@ async def send(
                         break
     finally:
         await writer.aclose(delete=True)
+
+
+def rgb(picture: Picture) -> npt.NDArray[np.uint8]:
+    """Return a picture as (H, W, 3) uint8 RGB."""
+    return np.asarray(picture.frame.to_ndarray(format="rgb24"), np.uint8)
 
 
 @dataclass
