@@ -29,8 +29,8 @@ class Catalog:
     def scan(cls, prefixes: Sequence[Path] | None = None, *, also: Sequence[Path] = ()) -> Catalog:
         """Read package metadata from disk; blocks for some milliseconds per environment.
 
-        :param prefixes: roots of environments, in order of precedence after this interpreter's own, which always
-            comes first; None means the own one and its siblings
+        :param prefixes: roots of environments, in order of precedence; this interpreter's own always comes
+            first; None means the own one and its siblings
         :param also: more of them, of least precedence
         """
         roots = dict.fromkeys((*(known_prefixes() if prefixes is None else prefixes), *also))

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from importlib.metadata import Distribution, EntryPoint
+from importlib.metadata import Distribution, EntryPoint, EntryPoints
 from pathlib import Path
 
 from ._installed import CondaPackage, InstalledPipeline, Problem
@@ -36,7 +36,7 @@ def scan_prefix(prefix: Path) -> tuple[list[InstalledPipeline], list[Problem]]:
         try:
             pipelines.extend(_pipelines_of(path, prefix, trouble))
         except Exception as error:  # whatever a broken file makes importlib.metadata raise
-            problems.append(Problem(prefix, path.name, f"cannot be read: {type(error).__name__}: {error}"))
+            problems.append(Problem(prefix, path.name, f"cannot be read: {error}"))
     pipelines, twice = _without_duplicates(pipelines)
     problems += twice
     problems += [Problem(prefix, item.name, item.problem) for item in pipelines if item.problem]
@@ -47,10 +47,15 @@ def _unusable(prefix: Path, folders: tuple[Path, ...]) -> str | None:
     """Why no pipeline of this environment can be started, whatever its package says."""
     if not os.access(prefix / "bin" / "python", os.X_OK):
         return "its environment has no bin/python"
-    marker = BASE_PACKAGE.replace("-", "_")
-    if not any(folder.glob(f"{marker}-*.dist-info") for folder in folders):
+    if not any(_may_have_base(folder) for folder in folders):
         return f"its environment has no {BASE_PACKAGE}, which runs it"
     return None
+
+
+def _may_have_base(folder: Path) -> bool:
+    """Whether the base is in a folder, or in one that a path file adds: only an import could tell."""
+    installed = folder.glob(f"{BASE_PACKAGE.replace('-', '_')}-*.dist-info")
+    return any(installed) or any(folder.glob("*.pth"))
 
 
 def _distribution_paths(folders: tuple[Path, ...]) -> Iterator[Path]:
@@ -66,7 +71,7 @@ def _pipelines_of(path: Path, prefix: Path, trouble: str | None) -> Iterator[Ins
     if not name or not version:
         raise ValueError("METADATA has no Name or no Version")
     conda = _conda_package(prefix, path)
-    for entry in distribution.entry_points.select(group=GROUP):
+    for entry in _entry_points(distribution):
         yield InstalledPipeline(
             name=entry.name,
             entry_point=entry.value,
@@ -77,6 +82,13 @@ def _pipelines_of(path: Path, prefix: Path, trouble: str | None) -> Iterator[Ins
             conda=conda,
             problem=trouble or _malformed(entry),
         )
+
+
+def _entry_points(distribution: Distribution) -> EntryPoints:
+    try:
+        return distribution.entry_points.select(group=GROUP)
+    except Exception as error:  # its type differs between versions of Python
+        raise ValueError(f"entry_points.txt is malformed ({error})") from error
 
 
 def _malformed(entry: EntryPoint) -> str | None:
