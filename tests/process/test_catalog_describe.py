@@ -1,4 +1,4 @@
-"""A pipeline's own interpreter is asked what the pipeline is, and whatever it does it cannot spoil the answer."""
+"""A pipeline's own interpreter is asked what the pipeline is; nothing that it does spoils the answer."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _is_left(process):
 def test_a_missing_interpreter_is_the_hosts_fault(tmp_path):
     """An environment that was removed in the meantime."""
     gone = InstalledPipeline("x", "x:X", "x", "1", tmp_path / "gone", "gone")
-    with pytest.raises(HostError, match="cannot start .*gone/bin/python"):
+    with pytest.raises(HostError, match=r"cannot start .*gone/bin/python"):
         describe(gone, os.environ, timeout_s=5)
 
 

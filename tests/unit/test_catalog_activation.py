@@ -31,7 +31,7 @@ def prefix(tmp_path):
 
 
 def test_a_plain_environment_needs_no_shell(prefix, monkeypatch):
-    """PATH, CONDA_PREFIX, CONDA_DEFAULT_ENV, CONDA_SHLVL; everything else as it was; no process is started."""
+    """PATH and conda's own variables are set, everything else is as it was, no process is started."""
     monkeypatch.setattr(_activation.subprocess, "run", None)
     env = activation_environment(prefix, BASE)
     assert env == BASE | {
@@ -78,7 +78,7 @@ def test_the_same_environment_twice_changes_nothing(prefix):
 
 
 def test_scripts_are_sourced_in_one_shell(prefix, tmp_path):
-    """In order of name; they see declared variables, may print, set, change and unset; values may hold anything."""
+    """In order of name; they see declared variables, may print, set, change and unset."""
     scripts = prefix / "etc/conda/activate.d"
     (prefix / "etc/conda/env_vars.d/a.json").write_text('{"ROOT_DIR": "/opt/x"}')
     (scripts / "1.sh").write_text('echo hello; export FIRST="$ROOT_DIR/lib"\nexport LINES_="a\nb=c"\n')
