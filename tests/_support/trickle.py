@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
+import pytest
 import pytest_asyncio
 from aiohttp import web
 
@@ -35,14 +38,17 @@ FAST_CLIENT = ClientOptions(
 
 
 @pytest_asyncio.fixture(autouse=True)
-async def _no_leaked_tasks() -> AsyncIterator[None]:
-    """Stands in for the root one, which counts its own teardown as a leak."""
+async def _no_leaked_tasks(caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]:
+    """Stricter than the root's: neither asyncio nor aiohttp may complain of an error that nobody caught."""
     before = asyncio.all_tasks()
     yield
     await asyncio.sleep(0)
     mine = {asyncio.current_task()}
     left = [task for task in asyncio.all_tasks() - before - mine if not task.done()]
     assert not left, f"tasks left behind: {left}"
+    gc.collect()
+    complaints = [r.getMessage() for r in caplog.get_records("call") if r.levelno >= logging.ERROR]
+    assert not complaints
 
 
 async def until(condition: Callable[[], object], seconds: float = DEADLINE_S) -> None:
@@ -224,9 +230,6 @@ async def scripted(script: Script) -> AsyncIterator[tuple[str, list[Request]]]:
     tasks: set[asyncio.Task[object]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
         try:
             while raw := await reader.readuntil(b"\r\n\r\n"):
                 request = _parse(raw, reader, writer)
@@ -236,15 +239,19 @@ async def scripted(script: Script) -> AsyncIterator[tuple[str, list[Request]]]:
             pass
         finally:
             writer.close()
-            tasks.discard(task)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(serve(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     try:
         port = server.sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}/ai/trickle/ch", requests
     finally:
         server.close()
-        for task in tasks:
+        for task in tuple(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 

@@ -321,7 +321,7 @@ async def test_several_readers_get_everything_and_a_stuck_one_hinders_nobody() -
     payload, rounds = b"z" * 400_000, 40
     limits = Limits(segment_bytes=64 << 20, channel_bytes=64 << 20)
     async with (
-        serving(limits, reader_stall_timeout_s=0.3) as served,
+        serving(limits, reader_stall_timeout_s=1.0) as served,
         RawClient.connect(served.port, receive_buffer_bytes=4096) as stuck,
         RawClient.connect(served.port) as writer,
     ):
@@ -341,6 +341,9 @@ async def test_several_readers_get_everything_and_a_stuck_one_hinders_nobody() -
         assert (await writer.answer()).status == 200
         async with within():
             assert await asyncio.gather(*readers) == [len(payload) * rounds] * 3
+        segment = served.server._existing("ch").read(0)
+        assert isinstance(segment, Segment)
+        await until(lambda: not segment.watched)  # the stuck one was cut off
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await stuck.answer()
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ai_runner_base.trickle.protocol import (
+    CURRENT,
     HEADER_CLOSED,
     HEADER_LATEST,
     HEADER_SEQ,
@@ -60,5 +61,5 @@ def _move(latest: int, wanted: int) -> Decision:
     if latest > wanted:
         return Decision(Step.MOVE, latest)
     if latest < wanted - RING_SEGMENTS:
-        return Decision(Step.RESTARTED, latest)
+        return Decision(Step.RESTARTED, CURRENT)
     return Decision(Step.WAIT, wanted)

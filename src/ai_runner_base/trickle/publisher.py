@@ -113,12 +113,12 @@ class Publisher:
 
         :raises PeerError: as `open`
         """
+        await self._limit_in_flight()
         await self.open()
         upload, self._ahead = self._ahead, None
         if upload is None:  # closed while we waited
             raise PeerError(f"the publisher of {self.peer.name} is closed")
         self._ahead = self._start(upload.seq + 1)
-        self._limit_in_flight()
         return upload
 
     async def aclose(self, *, delete: bool = False) -> None:
@@ -201,10 +201,17 @@ class Publisher:
         self._uploads.add(upload)
         return upload
 
-    def _limit_in_flight(self) -> None:
-        waiting = sorted((u for u in self._uploads if u.finished), key=lambda upload: upload.seq)
-        for upload in waiting[: -self.peer.options.in_flight]:
-            upload.abort("too many segments are unanswered")
+    async def _limit_in_flight(self) -> None:
+        """Wait a little for answers when too many are outstanding, then give the oldest up."""
+        options = self.peer.options
+        waiting = [upload for upload in self._uploads if upload.finished]
+        if len(waiting) < options.in_flight:
+            return
+        oldest = min(waiting, key=lambda upload: upload.seq)
+        await asyncio.wait({oldest.task}, timeout=options.write_timeout_s)
+        if not oldest.task.done():
+            oldest.abort(f"{len(waiting)} segments are unanswered")
+            await asyncio.wait({oldest.task})
 
     def _done(self, upload: Upload) -> None:
         self._uploads.discard(upload)

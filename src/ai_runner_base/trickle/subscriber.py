@@ -172,7 +172,7 @@ class Subscriber:
             return decision.seq
         await asyncio.sleep(self.peer.options.behind_delay_s)
         if restarts >= 2:
-            _log.warning("%s counts from %d again; was at %d", self.peer.name, decision.seq, seq)
+            _log.warning("%s started to count again; we were at %d", self.peer.name, seq)
             return decision.seq
         return seq
 
