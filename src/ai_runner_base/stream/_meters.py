@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from ..supervisor import Stamps
 
@@ -108,7 +108,7 @@ class StageMeter:
 
     def add(self, stamps: Stamps, encoded_ns: int) -> None:
         """Count one frame; a stage with a missing stamp (0) is left out."""
-        moments = {f.name: getattr(stamps, f.name) for f in fields(stamps)} | {"encoded_ns": encoded_ns}
+        moments = {**stamps._asdict(), "encoded_ns": encoded_ns}
         for name, first, last in STAGES:
             if moments[first] and moments[last]:
                 self.histograms[name].add((moments[last] - moments[first]) / 1e6)
