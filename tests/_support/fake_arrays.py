@@ -52,7 +52,7 @@ def _binary(function: Any) -> Any:
     return method
 
 
-for _name in ("mul", "add", "sub", "eq", "gt", "lt", "and_"):
+for _name in ("mul", "add", "sub", "truediv", "eq", "gt", "lt", "and_"):
     setattr(DeviceArray, f"__{_name.rstrip('_')}__", _binary(getattr(operator, _name)))
 
 
@@ -67,6 +67,9 @@ class CupyLike(DeviceArray):
     def get(self, out: np.ndarray) -> None:
         self.copied.append(str(self.dtype))
         np.copyto(out, self.values)
+
+
+DeviceArray.__rmul__ = DeviceArray.__mul__  # type: ignore[attr-defined]  # set just above
 
 
 def _namespace(kind: type[DeviceArray]) -> Any:
