@@ -1,6 +1,6 @@
 """Draw the captions of the loading overlay into one small file. Run by hand when a caption changes; needs Pillow.
 
-    python scripts/make_overlay_text.py FONT.ttf
+python scripts/make_overlay_text.py FONT.ttf
 """
 
 import sys

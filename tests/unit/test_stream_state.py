@@ -33,7 +33,11 @@ ROWS = [
     ("input gone", {"since_input_s": 90}, StreamState.ERROR),
     ("input missing", {"since_input_s": 61}, StreamState.DEGRADED_INPUT),
     ("just started", {"since_load_s": 1.9, "since_output_s": None, "since_input_s": 1}, StreamState.ONLINE),
-    ("no input yet", {"since_load_s": 5, "since_output_s": None, "since_input_s": 7}, StreamState.DEGRADED_INPUT),
+    (
+        "no input yet",
+        {"since_load_s": 5, "since_output_s": None, "since_input_s": 7},
+        StreamState.DEGRADED_INPUT,
+    ),
     ("no output yet", {"since_load_s": 9, "since_output_s": None}, StreamState.DEGRADED_INFERENCE),
     ("never any output", {"since_load_s": 11, "since_output_s": None}, StreamState.ERROR),
     ("output stalled", {"since_output_s": 5.1}, StreamState.ERROR),
@@ -43,7 +47,11 @@ ROWS = [
     ("input slow", {"input_fps": 14.9}, StreamState.DEGRADED_INPUT),
     ("output slow", {"since_output_s": 2.5, "since_input_s": 1.9}, StreamState.DEGRADED_INFERENCE),
     ("output slow", {"output_fps": 9.9}, StreamState.DEGRADED_INFERENCE),
-    ("output slow", {"output_fps": 11.9, "input_fps": 15, "since_output_s": 2.2}, StreamState.DEGRADED_INFERENCE),
+    (
+        "output slow",
+        {"output_fps": 11.9, "input_fps": 15, "since_output_s": 2.2},
+        StreamState.DEGRADED_INFERENCE,
+    ),
     ("all well", {"input_fps": None, "output_fps": None}, StreamState.ONLINE),
 ]
 

@@ -47,8 +47,20 @@ class _LazyGroup(click.Group):
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="ai-runner")
-@click.option("-v", "--verbose", is_flag=True, envvar="VERBOSE_LOGGING", help="More log lines, and tracebacks of errors.")
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", envvar="AI_RUNNER_LOG_FORMAT", show_default=True)
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    envvar="VERBOSE_LOGGING",
+    help="More log lines, and tracebacks of errors.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    envvar="AI_RUNNER_LOG_FORMAT",
+    show_default=True,
+)
 @click.pass_context
 def cli(ctx: click.Context, verbose: bool, log_format: str) -> None:
     """Live video through AI pipelines, each one a conda package in an environment of its own."""
@@ -89,4 +101,6 @@ def _show(error: RunnerError, verbose: bool) -> None:
     if verbose:
         import traceback
 
-        click.echo(getattr(error, "remote_traceback", "") or "".join(traceback.format_exception(error)), err=True)
+        click.echo(
+            getattr(error, "remote_traceback", "") or "".join(traceback.format_exception(error)), err=True
+        )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -13,7 +15,9 @@ def _split(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
     return tuple(Path(part) for value in values for part in value.split(os.pathsep) if part)
 
 
-environments_option: Any = click.option(
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+environments_option: Callable[[_Command], _Command] = click.option(
     "--environments",
     multiple=True,
     envvar="AI_RUNNER_ENVIRONMENTS",
@@ -28,8 +32,6 @@ def parse_params(pairs: tuple[str, ...]) -> dict[str, Any]:
 
     :raises click.BadParameter: a pair has no ``=``
     """
-    import json
-
     params: dict[str, Any] = {}
     for pair in pairs:
         key, separator, text = pair.partition("=")
@@ -42,6 +44,11 @@ def parse_params(pairs: tuple[str, ...]) -> dict[str, Any]:
     return params
 
 
-params_option: Any = click.option(
-    "--param", "-p", "param_pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the pipeline; repeatable."
+params_option: Callable[[_Command], _Command] = click.option(
+    "--param",
+    "-p",
+    "param_pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter of the pipeline; repeatable.",
 )

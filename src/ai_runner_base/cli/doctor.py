@@ -86,7 +86,9 @@ def cuda_driver() -> str | None:
     if tool is None:
         return None
     try:
-        out = subprocess.run([tool], capture_output=True, text=True, timeout=_TOOL_LIMIT_S, check=False).stdout
+        out = subprocess.run(
+            [tool], capture_output=True, text=True, timeout=_TOOL_LIMIT_S, check=False
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.search(r"CUDA Version:\s*([0-9.]+)", out)
@@ -114,7 +116,9 @@ def _virtual_packages(host: Host) -> None:
         from rattler import VirtualPackage, VirtualPackageOverrides
     except ImportError:
         libc = " ".join(platform.libc_ver())
-        host.add("virtual packages", f"__linux {platform.release().split('-')[0]}, __{libc.replace(' ', ' ')}")
+        host.add(
+            "virtual packages", f"__linux {platform.release().split('-')[0]}, __{libc.replace(' ', ' ')}"
+        )
         return
     found = [v.into_generic() for v in VirtualPackage.detect(VirtualPackageOverrides.from_env())]
     host.add("virtual packages", ", ".join(f"{v.name.normalized} {v.version}" for v in found))
@@ -129,7 +133,9 @@ def _encoders(host: Host) -> None:
         "H.264 encoders",
         ", ".join(usable) or "none",
         ok=bool(usable),
-        advice="" if usable else "install an FFmpeg with libx264 or libopenh264 (conda-forge's default build has both)",
+        advice=""
+        if usable
+        else "install an FFmpeg with libx264 or libopenh264 (conda-forge's default build has both)",
     )
     for encoder in encoders:
         if not encoder.usable and encoder.hardware:
@@ -142,8 +148,12 @@ def _environments(host: Host, also: tuple[Path, ...]) -> None:
         names = [p.name for p in catalog.pipelines if p.prefix == prefix]
         host.add(f"environment {prefix.name}", f"pipelines: {', '.join(names) or 'none'} ({prefix})")
     for problem in catalog.problems:
-        host.add(f"environment {problem.prefix.name}", f"{problem.subject}: {problem.message}", ok=False,
-                 advice="reinstall that package, or make the environment again")
+        host.add(
+            f"environment {problem.prefix.name}",
+            f"{problem.subject}: {problem.message}",
+            ok=False,
+            advice="reinstall that package, or make the environment again",
+        )
 
 
 def _workspace(host: Host) -> None:
@@ -159,4 +169,6 @@ def _workspace(host: Host) -> None:
     present = {prefix.name for prefix in known_prefixes()}
     missing = sorted({"default", *declared} - present)
     if missing:
-        host.add("workspace", f"not installed yet: {', '.join(missing)}", advice=f"pixi install -e {missing[0]}")
+        host.add(
+            "workspace", f"not installed yet: {', '.join(missing)}", advice=f"pixi install -e {missing[0]}"
+        )

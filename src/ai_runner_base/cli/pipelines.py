@@ -23,7 +23,9 @@ _AT_ONCE = 2
 
 @click.command(name="pipelines")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@click.option("--no-params", is_flag=True, help="Read package metadata only; starts no pipeline's interpreter.")
+@click.option(
+    "--no-params", is_flag=True, help="Read package metadata only; starts no pipeline's interpreter."
+)
 @environments_option
 def command(as_json: bool, no_params: bool, environments: tuple[Path, ...]) -> None:
     """List the installed pipelines and their parameters.
@@ -75,7 +77,9 @@ def _print(entries: list[dict[str, Any]], problems: list[str]) -> None:
     if not entries:
         console.print("no pipeline is installed; install a pipeline's package, e.g. ai-runner-effects")
     for entry in entries:
-        console.print(f"[bold]{entry['name']}[/]  {entry['package']} {entry['version']}  in [cyan]{entry['environment']}[/]")
+        console.print(
+            f"[bold]{entry['name']}[/]  {entry['package']} {entry['version']}  in [cyan]{entry['environment']}[/]"
+        )
         if entry["problem"]:
             console.print(f"  [red]cannot be used:[/] {escape(entry['problem'])}")
         if entry.get("params_schema"):
@@ -87,7 +91,9 @@ def _print(entries: list[dict[str, Any]], problems: list[str]) -> None:
 def _parameters(schema: Mapping[str, Any]) -> Table:
     table = Table(box=None, padding=(0, 2), show_header=False)
     for name, prop in schema.get("properties", {}).items():
-        table.add_row(f"  {name}", _range(prop), str(prop.get("default", "")), escape(prop.get("description", "")))
+        table.add_row(
+            f"  {name}", _range(prop), str(prop.get("default", "")), escape(prop.get("description", ""))
+        )
     return table
 
 

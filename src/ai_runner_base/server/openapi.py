@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from .. import __version__
 from .schemas import HTTPError, HTTPValidationError
@@ -36,15 +36,22 @@ class Route:
 def describe(routes: Iterable[Route]) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of `routes`."""
     routes = list(routes)
-    models = {m for r in routes for m in (r.answer, r.body) if m} | {HTTPError, HTTPValidationError}
-    ordered = sorted(models, key=lambda m: m.__name__)
-    _, schemas = models_json_schema([(m, "validation") for m in ordered], ref_template=_REF)
+    models: set[type[BaseModel]] = {m for r in routes for m in (r.answer, r.body) if m}
+    models |= {HTTPError, HTTPValidationError}
+    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        (model, "validation") for model in sorted(models, key=lambda m: m.__name__)
+    ]
+    _, schemas = models_json_schema(wanted, ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "AI Runner", "version": __version__, "description": "Live video through AI pipelines."},
+        "info": {
+            "title": "AI Runner",
+            "version": __version__,
+            "description": "Live video through AI pipelines.",
+        },
         "paths": paths,
         "components": {
             "schemas": schemas["$defs"],
@@ -70,7 +77,10 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.tags:
         operation["tags"] = list(route.tags)
     if route.body:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(route.body)}}}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _ref(route.body)}},
+        }
     if route.needs_token:
         operation["security"] = [{"HTTPBearer": []}]
     return operation

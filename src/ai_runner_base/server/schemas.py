@@ -1,7 +1,7 @@
 """The requests and answers of the HTTP API; the same models validate, answer and document.
 
-Shapes and defaults of the Livepeer routes are the network's (live runner contract 1.1 to 1.4). Requests ignore keys they
-do not know, since gateways of other versions send more.
+Shapes and defaults of the Livepeer routes are the network's (live runner contract 1.1 to 1.4). Requests ignore keys
+they do not know, since gateways of other versions send more.
 """
 
 from __future__ import annotations
@@ -16,12 +16,18 @@ class LiveVideoToVideoParams(BaseModel):
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
-    subscribe_url: str = Field(description="trickle channel to read", examples=["http://127.0.0.1:8000/ai/trickle/in"])
-    publish_url: str = Field(description="trickle channel to write", examples=["http://127.0.0.1:8000/ai/trickle/out"])
+    subscribe_url: str = Field(
+        description="trickle channel to read", examples=["http://127.0.0.1:8000/ai/trickle/in"]
+    )
+    publish_url: str = Field(
+        description="trickle channel to write", examples=["http://127.0.0.1:8000/ai/trickle/out"]
+    )
     control_url: str = Field("", description="trickle channel with parameter updates; empty: none")
     events_url: str = Field("", description="trickle channel that takes this stream's events; empty: none")
     model_id: str = Field("", description="name of the pipeline; empty: the runner's first one")
-    params: dict[str, Any] = Field(default_factory=dict, description="parameters of the pipeline; what is left out has its default")
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="parameters of the pipeline; what is left out has its default"
+    )
     gateway_request_id: str = Field("", description="for logs, and echoed on every frame inside the runner")
     manifest_id: str = Field("", description="for logs")
     stream_id: str = Field("", description="for logs")

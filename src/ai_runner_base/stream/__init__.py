@@ -1,6 +1,6 @@
 """Live streams: a source, a worker and a sink joined; the runner that keeps them."""
 
-from .browser import BrowserStream
+from .browser import BROWSER_URL, BrowserStream
 from .browser_ends import BrowserResult
 from .connect import Connector, LiveStream
 from .pool import Pool, Seat
@@ -9,6 +9,7 @@ from .state import StreamState
 from .stream import Stream
 
 __all__ = [
+    "BROWSER_URL",
     "BrowserResult",
     "BrowserStream",
     "Connector",

@@ -50,7 +50,7 @@ class Sink(Protocol):
         """
 
     def begin(self, width: int, height: int, info: MediaInfo) -> None:
-        """Say what will come: pictures of this size and the input's audio track. Any thread, before the first picture."""
+        """Say what will come: the pictures' size and the input's tracks. Any thread, before the first picture."""
 
     def submit(
         self, pixels: Pixels, pts: int, time_base: Fraction, stamps: Stamps | None, done: Callable[[], None]

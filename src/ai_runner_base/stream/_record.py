@@ -82,7 +82,10 @@ class Record:
             "start_time": self.start_ms,
             "state": str(self.state),
             "last_state_update_time": self.state_ms,
-            "input_status": {"last_input_time": epoch_ms(taken.last_s), "fps": round(taken.fps(now_s) or 0.0, 2)},
+            "input_status": {
+                "last_input_time": epoch_ms(taken.last_s),
+                "fps": round(taken.fps(now_s) or 0.0, 2),
+            },
             "inference_status": {
                 "last_output_time": epoch_ms(given.last_s),
                 "fps": round(given.fps(now_s) or 0.0, 2),

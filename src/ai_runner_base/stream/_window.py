@@ -1,7 +1,7 @@
-"""How many messages may be on their way to a peer at once: enough to fill the wire, too few to form a queue on it.
+"""How many messages may be on their way to a peer at once: enough to fill the wire, too few to queue on it.
 
-The idea is TCP Vegas's: as long as answers come back about as fast as the fastest one lately, the wire is not full and
-one more may be sent ahead; when they take markedly longer, something queues, and fewer are sent ahead.
+The idea is TCP Vegas's: as long as answers come back about as fast as the fastest one lately, the wire is not full
+and one more may be sent ahead; when they take markedly longer, something queues, and fewer are sent ahead.
 """
 
 from __future__ import annotations

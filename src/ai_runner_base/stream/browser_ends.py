@@ -1,8 +1,8 @@
 """A browser as the two ends of a stream: JPEG pictures in, JPEG pictures out, over any carrier of messages.
 
-Newest wins on both sides, and nothing here can grow: one picture waits to be decoded, one waits to be encoded, and a
-`Window` keeps what is on the wire from becoming a queue. Times are the page's own clock in microseconds; a result comes
-back with its input's time, so that the page can measure the whole way with one clock.
+Newest wins on both sides, and nothing here can grow: one picture waits to be decoded, one waits to be encoded,
+and a `Window` keeps what is on the wire from becoming a queue. Times are the page's own clock in microseconds; a
+result comes back with its input's time, so that the page can measure the whole way with one clock.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class SourceCounters:
 class BrowserSource:
     """Decodes the newest picture that a page has sent.
 
-    :param on_taken: called on the event loop with a picture's time once it waits no longer: the page may send another
+    :param on_taken: called on the event loop with a picture's time once it waits no longer: another may come
     """
 
     def __init__(self, on_taken: Callable[[int], None] = lambda _: None) -> None:
@@ -64,7 +64,7 @@ class BrowserSource:
         self._thread = threading.Thread(target=self._run, args=(feed,), name="decode browser")
         self._thread.start()
 
-    # --- on the event loop ------------------------------------------------------------------------------------------
+    # --- on the event loop ----------------------------------------------------------------------------------
 
     def put(self, jpeg: bytes, time_us: int) -> None:
         """Take a picture; it replaces one that still waits.
@@ -97,7 +97,7 @@ class BrowserSource:
         """Return counters, and why the last bad picture was bad."""
         return {"kind": "browser", **asdict(self.counters), "last_complaint": self._complaint}
 
-    # --- on the thread ----------------------------------------------------------------------------------------------
+    # --- on the thread --------------------------------------------------------------------------------------
 
     def _run(self, feed: Feed) -> None:
         decoder = JpegDecoder()
@@ -187,7 +187,7 @@ class BrowserSink:
         self._on_sent: Callable[[Stamps], None] = lambda _: None
         self._thread: threading.Thread | None = None
 
-    # --- the stream's side ------------------------------------------------------------------------------------------
+    # --- the stream's side ----------------------------------------------------------------------------------
 
     def start(self, on_sent: Callable[[Stamps], None]) -> None:
         """Begin encoding on a thread of its own."""
@@ -237,7 +237,7 @@ class BrowserSink:
         window = {"window": self._window.limit, "in_flight": self._window.in_flight}
         return {"kind": "browser", **asdict(self.counters), **window}
 
-    # --- the page's side, on the event loop ---------------------------------------------------------------------------
+    # --- the page's side, on the event loop -----------------------------------------------------------------
 
     def acknowledged(self) -> None:
         """Note that the page has the oldest picture that it had not yet."""
@@ -245,7 +245,7 @@ class BrowserSink:
             self._window.answered(time.monotonic())
             self._changed.notify()
 
-    # --- on the thread ----------------------------------------------------------------------------------------------
+    # --- on the thread --------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         encoder = JpegEncoder()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 
@@ -43,8 +43,8 @@ class Connector:
     """
 
     http: aiohttp.ClientSession
-    client: ClientOptions = ClientOptions()
-    encoder: LiveEncoderOptions = LiveEncoderOptions()
+    client: ClientOptions = field(default_factory=ClientOptions)
+    encoder: LiveEncoderOptions = field(default_factory=LiveEncoderOptions)
     embedded: TrickleServer | None = None
     embedded_origins: tuple[str, ...] = ()
 
@@ -80,7 +80,8 @@ class LiveStream:
     def __init__(self, connector: Connector, request: StreamRequest, id: str, seat: Seat) -> None:
         self._connector, self._request = connector, request
         source = TrickleSource(
-            connector.reader(request.subscribe_url), lambda: self._trace("runner_receive_first_ingest_segment")
+            connector.reader(request.subscribe_url),
+            lambda: self._trace("runner_receive_first_ingest_segment"),
         )
         sink = TrickleSink(
             connector.writer(request.publish_url),
@@ -120,7 +121,9 @@ class LiveStream:
         if not self._request.control_url:
             return
         try:
-            async with JsonSubscriber(self._connector.reader(self._request.control_url), latest=True) as messages:
+            async with JsonSubscriber(
+                self._connector.reader(self._request.control_url), latest=True
+            ) as messages:
                 async for params in messages:
                     await self.stream.control(params)
         except RunnerError as error:

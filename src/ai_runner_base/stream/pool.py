@@ -69,7 +69,9 @@ class Pool:
     def _unknown(self, wanted: str) -> CallerError:
         near = difflib.get_close_matches(wanted, self.names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else ""
-        return CallerError(f"model_id {wanted!r} is not served here; served: {', '.join(self.names)}", hint=hint)
+        return CallerError(
+            f"model_id {wanted!r} is not served here; served: {', '.join(self.names)}", hint=hint
+        )
 
     def _why_full(self, name: str, candidates: Sequence[Seat]) -> str:
         failed = sum(seat.supervisor.state is WorkerState.FAILED for seat in candidates)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..errors import CapacityError
-from ..supervisor import WorkerEvent, WorkerState
 from ..log_context import set_stream_ids
+from ..supervisor import WorkerEvent, WorkerState
 from .pool import Pool, Seat
 from .state import HEALTH, Snapshot, StreamState, evaluate
 from .stream import Stream
@@ -116,7 +116,9 @@ class Runner:
             manifest_id=request.manifest_id,
             stream_id=request.stream_id or stream.id,
         )
-        log.info("stream starts: %s from %s to %s", stream.pipeline, request.subscribe_url, request.publish_url)
+        log.info(
+            "stream starts: %s from %s to %s", stream.pipeline, request.subscribe_url, request.publish_url
+        )
         try:
             await connected.run()
         except Exception:

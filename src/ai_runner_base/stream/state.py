@@ -102,8 +102,14 @@ RULES: tuple[Rule, ...] = (
     Rule("loading", lambda s: not s.worker_ready, _S.LOADING),
     Rule("input gone", lambda s: s.since_input_s >= NO_INPUT_ERROR_S, _S.ERROR),
     Rule("input missing", lambda s: s.since_input_s > NO_INPUT_STOP_S, _S.DEGRADED_INPUT),
-    Rule("just started", lambda s: _nothing_since_load(s) and s.since_load_s < FIRST_OUTPUT_GRACE_S, _S.ONLINE),
-    Rule("no input yet", lambda s: _nothing_since_load(s) and s.since_input_s > s.since_load_s, _S.DEGRADED_INPUT),
+    Rule(
+        "just started", lambda s: _nothing_since_load(s) and s.since_load_s < FIRST_OUTPUT_GRACE_S, _S.ONLINE
+    ),
+    Rule(
+        "no input yet",
+        lambda s: _nothing_since_load(s) and s.since_input_s > s.since_load_s,
+        _S.DEGRADED_INPUT,
+    ),
     Rule(
         "no output yet",
         lambda s: _nothing_since_load(s) and s.since_load_s < FIRST_OUTPUT_LIMIT_S,

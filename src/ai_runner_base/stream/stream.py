@@ -163,7 +163,7 @@ class Stream:
         size = self._size_of(params)
         if size != (self.frames.width, self.frames.height):
             raise CallerError(
-                f"a stream keeps its size: it has {self.frames.width}x{self.frames.height}, asked for {size[0]}x{size[1]}",
+                f"a stream keeps its size, {self.frames.width}x{self.frames.height}; asked for {size[0]}x{size[1]}",
                 hint="start a new stream for another size",
             )
         return await self._apply(params)
@@ -263,7 +263,9 @@ class Stream:
         """Return the status in the network's shape (contract 2.2), without its event envelope."""
         return {
             "pipeline": self.pipeline,
-            **self.record.report(self.frames.taken, self.frames.given, self.params, self._supervisor.restart_count),
+            **self.record.report(
+                self.frames.taken, self.frames.given, self.params, self._supervisor.restart_count
+            ),
         }
 
     def status(self) -> dict[str, Any]:

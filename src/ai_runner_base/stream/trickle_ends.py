@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from ..errors import PeerError, RunnerError
-from ..media import AudioPacket, BytePipe, Cut, Decoder, LiveEncoderOptions, LiveEncoder, MediaInfo
+from ..media import AudioPacket, BytePipe, Cut, Decoder, LiveEncoder, LiveEncoderOptions, MediaInfo
 from ..supervisor import Stamps
 from ..trickle import ChannelReader, ChannelWriter, SegmentReader, SegmentWriter
 from ._ends import Feed, Pixels
@@ -42,7 +42,11 @@ class TrickleSource:
     def start(self, feed: Feed) -> None:
         """Begin reading and decoding."""
         self._decoder = Decoder(
-            self._pipe, on_video=feed.on_video, on_audio=feed.on_audio, on_info=feed.on_info, on_end=feed.on_end
+            self._pipe,
+            on_video=feed.on_video,
+            on_audio=feed.on_audio,
+            on_info=feed.on_info,
+            on_end=feed.on_end,
         )
         self._decoder.start()
         self._pump = asyncio.create_task(self._read(), name="trickle source")
@@ -77,7 +81,12 @@ class TrickleSource:
     def status(self) -> dict[str, Any]:
         """Return counters of the channel and the decoder."""
         decoder = asdict(self._decoder.counters) if self._decoder else {}
-        return {"kind": "trickle", "segments": self._segments, "incomplete_segments": self._incomplete, **decoder}
+        return {
+            "kind": "trickle",
+            "segments": self._segments,
+            "incomplete_segments": self._incomplete,
+            **decoder,
+        }
 
 
 class TrickleSink:
