@@ -9,8 +9,8 @@ from rattler.exceptions import GatewayError, SolverError
 
 from ai_runner_base.errors import HostError
 
+from ._asks import Ask, strict
 from ._store import ChannelDir, run
-from ._wants import Ask, strict
 
 
 class Solver:

@@ -117,7 +117,9 @@ class ChannelDir:
         for subdir in staging.iterdir():
             index = _read_json(self.path / subdir.name / "repodata.json") or _empty_index(subdir.name)
             known = {p.path.name: p.record for p in new if p.record and p.path.parent.name == subdir.name}
-            index["packages.conda"] = {**index.get("packages.conda", {}), **known}
+            replaced = {package.path.name for package in new}
+            old = {name: record for name, record in index["packages.conda"].items() if name not in replaced}
+            index["packages.conda"] = {**old, **known}
             (subdir / "repodata.json").write_text(json.dumps(index))
         run(index_fs(staging))
 

@@ -28,11 +28,12 @@ from . import host_python, names, versions, wheels
 from ._pip import Pip, PipError
 from ._protocols import Reporter, Silent
 from ._store import ChannelDir
+from ._wants import Want
 from .conda_writer import CondaWriter, Package, PackageIndex
 from .host_python import HostPython
 
 if TYPE_CHECKING:
-    from ._wants import Ask, Want
+    from ._asks import Ask
 
 _FORMAT = 1
 _WORKERS = 2
@@ -97,8 +98,8 @@ class _Job:
         return bool(files) and self.channel.is_indexed and all(file in self.channel for file in files)
 
     def run(self, virtual_packages: Mapping[str, str], refresh: bool) -> Mirrored:
+        from ._asks import translate
         from ._solving import Solver
-        from ._wants import translate
 
         groups = translate(self.wants, self.python)
         solver = Solver(self.channel, self.constraints, virtual_packages)
@@ -176,7 +177,7 @@ class _Maker:
 
     def _fetch(self, pip: Pip) -> list[list[Path]]:
         """Fetch wheels, all groups at once where their requirements agree, else one group after the other."""
-        from ._wants import constraint_lines
+        from ._asks import constraint_lines
 
         bounds = constraint_lines(self.job.constraints)
         groups = {group: self._requirements(pip, asks) for group, asks in self.groups.items()}
@@ -225,7 +226,7 @@ class _Maker:
 
     def _explain(self, error: PipError) -> HostError:
         """Turn what pip said into whose wish it was, and the ways out."""
-        from ._wants import who_wants
+        from ._asks import who_wants
 
         python = self.job.python
         if error.is_unreachable:
