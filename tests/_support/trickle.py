@@ -7,6 +7,7 @@ import gc
 import logging
 import re
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -54,7 +55,7 @@ async def _no_leaked_tasks(caplog: pytest.LogCaptureFixture) -> AsyncIterator[No
 async def until(condition: Callable[[], object], seconds: float = DEADLINE_S) -> None:
     """Wait for something that announces itself to nobody."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+        while not condition():
             await asyncio.sleep(0.01)
 
 
@@ -75,7 +76,11 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    limits: Limits | None = None, options: ServerOptions = FAST_SERVER, port: int = 0, **changes: object
+    limits: Limits | None = None,
+    options: ServerOptions = FAST_SERVER,
+    port: int = 0,
+    tls: ssl.SSLContext | None = None,
+    **changes: object,
 ) -> AsyncIterator[Served]:
     """Run a server; ``changes`` are fields of `ServerOptions`."""
     server = TrickleServer(limits, options=replace(options, **changes))
@@ -83,11 +88,11 @@ async def serving(
     server.attach(app)
     runner = web.AppRunner(app, shutdown_timeout=1.0, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port, reuse_address=True)
+    site = web.TCPSite(runner, "127.0.0.1", port, reuse_address=True, ssl_context=tls)
     await site.start()
     actual = runner.addresses[0][1]
     try:
-        yield Served(server, f"http://127.0.0.1:{actual}", actual)
+        yield Served(server, f"http{'s' if tls else ''}://127.0.0.1:{actual}", actual)
     finally:
         async with within():
             await runner.cleanup()

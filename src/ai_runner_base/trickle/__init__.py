@@ -4,17 +4,17 @@
 over HTTP, `JsonSubscriber` and `JsonPublisher` the same for one JSON object per segment.
 """
 
-from ai_runner_base.trickle.channel import Limits
-from ai_runner_base.trickle.http import client_session
-from ai_runner_base.trickle.interface import ChannelReader, ChannelWriter, SegmentReader, SegmentWriter
-from ai_runner_base.trickle.json_channel import JsonPublisher, JsonSubscriber
-from ai_runner_base.trickle.local import LocalPublisher, LocalSubscriber
-from ai_runner_base.trickle.options import ClientOptions, TlsPolicy
-from ai_runner_base.trickle.protocol import BASE_PATH, CURRENT, NEXT
-from ai_runner_base.trickle.publisher import ChannelEndedError, Publisher
-from ai_runner_base.trickle.routes import ServerOptions
-from ai_runner_base.trickle.server import ChannelInfo, TrickleServer
-from ai_runner_base.trickle.subscriber import Subscriber
+from .channel import Limits
+from .http import client_session
+from .interface import ChannelReader, ChannelWriter, SegmentReader, SegmentWriter
+from .json_channel import JsonPublisher, JsonSubscriber
+from .local import LocalPublisher, LocalSubscriber
+from .options import ClientOptions, TlsPolicy
+from .protocol import BASE_PATH, CURRENT, NEXT
+from .publisher import ChannelEndedError, Publisher
+from .routes import ServerOptions
+from .server import ChannelInfo, TrickleServer
+from .subscriber import Subscriber
 
 __all__ = [
     "BASE_PATH",

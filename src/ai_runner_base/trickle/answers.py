@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ai_runner_base.trickle.protocol import (
+from .protocol import (
     CURRENT,
     HEADER_CLOSED,
     HEADER_LATEST,

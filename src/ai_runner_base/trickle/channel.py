@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ai_runner_base.errors import CallerError
-from ai_runner_base.trickle.protocol import CURRENT, NEXT, RING_SEGMENTS
-from ai_runner_base.trickle.segment import Segment, Watcher
+from ..errors import CallerError
+from .protocol import CURRENT, NEXT, RING_SEGMENTS
+from .segment import Segment, Watcher
 
 MIB = 1024 * 1024
 

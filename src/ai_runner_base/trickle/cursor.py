@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from ai_runner_base.errors import PeerError
-from ai_runner_base.trickle.channel import Channel
-from ai_runner_base.trickle.segment import Segment, SegmentState
+from ..errors import PeerError
+from .channel import Channel
+from .segment import Segment, SegmentState
 
 JOIN_LIMIT_BYTES: Final = 256 * 1024
 """A reader that lags gets what it missed joined up to this size; one that keeps up gets chunks uncopied."""

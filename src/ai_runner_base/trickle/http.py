@@ -8,12 +8,15 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
-from ai_runner_base.errors import CallerError
-from ai_runner_base.trickle.options import ClientOptions
-from ai_runner_base.trickle.protocol import parse_seq
+from ..errors import CallerError
+from .options import ClientOptions
+from .protocol import parse_seq
 
 FAULTS: Final = (aiohttp.ClientError, OSError, TimeoutError)
 """What `aiohttp` raises when the peer or the network is at fault."""
+TRUST_FAULTS: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
+"""Those of them that trying again cannot cure."""
+TRUST_HINT: Final = "pin the peer's certificate by its SHA-256 fingerprint, or allow an unchecked one"
 BODY_LIMIT_BYTES: Final = 1024
 """How much of an error's text is read."""
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiohttp import http, web
 from aiohttp.web_protocol import RequestPayloadError
 
-from ai_runner_base.trickle.channel import Write
+from .channel import Write
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 BODY_FAULTS: Final = (RequestPayloadError, http.HttpProcessingError, OSError, TimeoutError)

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from ai_runner_base.errors import PeerError
-from ai_runner_base.trickle.interface import ChannelReader, ChannelWriter, SegmentReader
+from ..errors import PeerError
+from .interface import ChannelReader, ChannelWriter, SegmentReader
 
 _log = logging.getLogger(__name__)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from ai_runner_base.errors import PeerError
-from ai_runner_base.trickle.channel import Channel, Channels, Write
-from ai_runner_base.trickle.cursor import Cursor, SegmentLostError
-from ai_runner_base.trickle.protocol import CURRENT, NEXT
-from ai_runner_base.trickle.segment import Segment
+from ..errors import PeerError
+from .channel import Channel, Channels, Write
+from .cursor import Cursor, SegmentLostError
+from .protocol import CURRENT, NEXT, OVERTAKEN_S
+from .segment import Segment
 
 
 class LocalSegment:
@@ -35,12 +36,20 @@ class LocalSegment:
         return chunk
 
     async def _read(self) -> bytes:
-        try:
-            chunk = await self._cursor.read()
-        except SegmentLostError:
-            return b""
-        self.complete = not chunk
-        return chunk
+        """Wait for bytes; give up when the writer is silent and another one has gone on."""
+        cursor = self._cursor
+        while True:
+            try:
+                async with asyncio.timeout(OVERTAKEN_S):
+                    chunk = await cursor.read()
+            except SegmentLostError:
+                return b""
+            except TimeoutError:
+                if cursor.channel.next_write > self.seq + 1:
+                    return b""
+                continue
+            self.complete = not chunk
+            return chunk
 
 
 class LocalSubscriber:

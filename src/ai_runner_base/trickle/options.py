@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import aiohttp
 from yarl import URL
 
-from ai_runner_base.errors import CallerError
+from ..errors import CallerError
+from .protocol import OVERTAKEN_S
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class ClientOptions:
     connect_timeout_s: float = 5.0
     reissue_s: float = 20.0
     idle_timeout_s: float = 30.0
-    overtaken_s: float = 2.0
+    overtaken_s: float = OVERTAKEN_S
     retries: int = 5
     retry_delay_s: float = 0.5
     behind_delay_s: float = 0.25

@@ -29,6 +29,9 @@ CLOSED_VALUE: Final = "terminated"
 HEADER_RESET: Final = "Lp-Trickle-Reset"
 HEADER_CREATE_MIME: Final = "Expect-Content"
 
+OVERTAKEN_S: Final = 2.0
+"""Silence after which a reader leaves a segment that was never ended, when the next one has already started."""
+
 DEFAULT_MIME: Final = "application/octet-stream"
 
 _SEQ = re.compile(r"-?[0-9]{1,18}")

@@ -11,11 +11,11 @@ from types import TracebackType
 
 import aiohttp
 
-from ai_runner_base.errors import PeerError
-from ai_runner_base.trickle.http import FAULTS, Peer, header_seq, short_text
-from ai_runner_base.trickle.options import ClientOptions
-from ai_runner_base.trickle.protocol import HEADER_CLOSED, HEADER_LATEST
-from ai_runner_base.trickle.upload import Result, Upload
+from ..errors import PeerError
+from .http import FAULTS, TRUST_FAULTS, TRUST_HINT, Peer, header_seq, short_text
+from .options import ClientOptions
+from .protocol import HEADER_CLOSED, HEADER_LATEST
+from .upload import Result, Upload
 
 _log = logging.getLogger(__name__)
 
@@ -130,15 +130,21 @@ class Publisher:
         """
         self._closing = True
         ahead, self._ahead = self._ahead, None
-        for upload in self._uploads - {ahead}:
+        begun = self._uploads - {ahead}
+        for upload in begun:
             upload.finish()
-        await self._settle(self._uploads - {ahead})
-        if delete and self.failed is None:
-            await self._delete("")
-        for upload in tuple(self._uploads):
-            upload.abort("the publisher was closed")
+        try:
+            await self._settle(begun)
+            if delete and self.failed is None:
+                await self._delete("")
+        finally:
+            for upload in self._uploads:
+                upload.abort("the publisher was closed")
+            for notice in self._notices:
+                notice.cancel()
         await self._settle(self._uploads)
-        await _cancel_all(self._notices)
+        if self._notices:
+            await asyncio.wait(self._notices)
 
     async def _settle(self, uploads: Collection[Upload]) -> None:
         """Wait for uploads, as long as an answer may take."""
@@ -160,16 +166,17 @@ class Publisher:
             try:
                 self._seq = await self._next_seq()
             except ChannelEndedError as error:
-                self._fail(error)
-                raise
+                raise self._fail(error) from None
+            except TRUST_FAULTS as error:
+                untrusted = PeerError(f"{self.peer.name} is not trusted: {error}", hint=TRUST_HINT)
+                raise self._fail(untrusted) from error
             except (*FAULTS, PeerError) as error:
                 reason = str(error) or repr(error)
                 continue
             self._ahead = None
             self._reset = restart and self._seq > 0
             return
-        self._fail(PeerError(f"cannot ask {self.peer.name}/next: {reason}"))
-        self._check()
+        raise self._fail(PeerError(f"cannot ask {self.peer.name}/next: {reason}"))
 
     async def _next_seq(self) -> int:
         """Ask once.
@@ -250,22 +257,19 @@ class Publisher:
 
     # --- the end ---
 
-    def _fail(self, error: PeerError) -> None:
+    def _fail(self, error: PeerError) -> PeerError:
+        """Give up, for this reason unless there was one before; returns the reason."""
+        if self._closing:
+            return error  # the end of the channel is our own doing
         if self.failed is None:
             self.failed = error
             if self._on_failed is not None:
                 self._on_failed(error)
+        return self.failed
 
     def _check(self) -> None:
         if self.failed is not None:
             raise self.failed
-
-
-async def _cancel_all(tasks: set[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
 
 
 class SegmentUpload:

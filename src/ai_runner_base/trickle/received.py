@@ -10,8 +10,8 @@ from typing import Final
 
 import aiohttp
 
-from ai_runner_base.errors import PeerError
-from ai_runner_base.trickle.http import FAULTS, Peer
+from ..errors import PeerError
+from .http import FAULTS, Peer
 
 _log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from typing import Final
 
 from aiohttp import web
 
-from ai_runner_base.errors import CallerError
-from ai_runner_base.trickle.channel import Channel, Channels, Missing, Write
-from ai_runner_base.trickle.cursor import Cursor, SegmentLostError
-from ai_runner_base.trickle.intake import BODY_FAULTS, first_bytes, linger
-from ai_runner_base.trickle.protocol import (
+from ..errors import CallerError
+from .channel import Channel, Channels, Missing, Write
+from .cursor import Cursor, SegmentLostError
+from .intake import BODY_FAULTS, first_bytes, linger
+from .protocol import (
     CLOSED_VALUE,
     CURRENT,
     DEFAULT_MIME,

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from ai_runner_base.errors import CallerError
-from ai_runner_base.trickle.channel import Channel, Channels, Limits
-from ai_runner_base.trickle.local import LocalPublisher, LocalSubscriber
-from ai_runner_base.trickle.protocol import BASE_PATH, CURRENT, DEFAULT_MIME
-from ai_runner_base.trickle.routes import Routes, ServerOptions
+from ..errors import CallerError
+from .channel import Channel, Channels, Limits
+from .local import LocalPublisher, LocalSubscriber
+from .protocol import BASE_PATH, CURRENT, DEFAULT_MIME
+from .routes import Routes, ServerOptions
 
 _log = logging.getLogger(__name__)
 

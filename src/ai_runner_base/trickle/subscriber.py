@@ -7,12 +7,12 @@ import logging
 
 import aiohttp
 
-from ai_runner_base.errors import PeerError
-from ai_runner_base.trickle.answers import Decision, Step, decide
-from ai_runner_base.trickle.http import FAULTS, Peer, short_text
-from ai_runner_base.trickle.options import ClientOptions
-from ai_runner_base.trickle.protocol import CURRENT, RING_SEGMENTS
-from ai_runner_base.trickle.received import Opened, ReceivedSegment
+from ..errors import PeerError
+from .answers import Decision, Step, decide
+from .http import FAULTS, TRUST_FAULTS, TRUST_HINT, Peer, short_text
+from .options import ClientOptions
+from .protocol import CURRENT, RING_SEGMENTS
+from .received import Opened, ReceivedSegment
 
 _log = logging.getLogger(__name__)
 
@@ -148,6 +148,8 @@ class Subscriber:
         while True:
             try:
                 response = await self._ask(seq)
+            except TRUST_FAULTS as error:
+                raise PeerError(f"{self.peer.name} is not trusted: {error}", hint=TRUST_HINT) from error
             except FAULTS as error:
                 failures = self._failed(failures, seq, repr(error))
                 await asyncio.sleep(options.retry_delay_s)

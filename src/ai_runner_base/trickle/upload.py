@@ -18,8 +18,8 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
 from aiohttp.payload import Payload
 
-from ai_runner_base.trickle.http import FAULTS, Peer, short_text
-from ai_runner_base.trickle.protocol import HEADER_CLOSED, HEADER_RESET
+from .http import FAULTS, Peer, short_text
+from .protocol import HEADER_CLOSED, HEADER_RESET
 
 _log = logging.getLogger(__name__)
 
