@@ -132,7 +132,7 @@ def _perform(request: Mapping[str, Any], reporter: PipeReporter) -> None:
         return
     manifest = read_manifest(Path(request["manifest"]))
     plans = [resolve(manifest, name, host) for name in request["environments"]]
-    preparer = Preparer(manifest, home, make_provider(home, manifest.root), reporter, request["purpose"])
+    preparer = Preparer(manifest, home, make_provider(home), reporter, request["purpose"])
     preparer.prepare(plans, frozen=request["frozen"], locked=request["locked"])
 
 

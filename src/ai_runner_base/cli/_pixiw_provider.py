@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
 
-from ..errors import CallerError
-from ..workspace import Home, Provider, Reporter, SourcePlan, Variant
+from ..channel import ChannelProvider
+from ..workspace import Home, Provider
 
 
-def make_provider(home: Home, root: Path) -> Provider:
-    """The provider of a workspace: the channels named in ``PIXIW_CHANNELS``."""
-    return GivenChannels(os.environ.get("PIXIW_CHANNELS", "").split())
+def make_provider(home: Home) -> Provider:
+    """The provider of a workspace.
 
-
-class GivenChannels:
-    """Channels that somebody else keeps; nothing is built or mirrored here."""
-
-    def __init__(self, urls: Sequence[str]) -> None:
-        self._urls = tuple(urls)
-
-    def inputs(self, plan: SourcePlan) -> Sequence[Path]:
-        """Nothing in this repository decides what such channels hold."""
-        return ()
-
-    def variants(self, plan: SourcePlan) -> Sequence[Variant]:
-        """Nothing is rendered."""
-        return ()
-
-    def provide(self, plan: SourcePlan, reporter: Reporter) -> Sequence[str]:
-        """The channels as they are.
-
-        :raises CallerError: the plan has in-repo packages, which nobody builds
-        """
-        if plan.recipes:
-            raise CallerError("PIXIW_CHANNELS and in-repo packages exclude each other")
-        return self._urls
+    Recipes are built here; the rest is mirrored from the Python index, or taken from the channels that
+    ``PIXIW_CHANNELS`` names (URLs or names, in order of priority, separated by spaces).
+    """
+    return ChannelProvider(home.channel, upstream=os.environ.get("PIXIW_CHANNELS", "").split())

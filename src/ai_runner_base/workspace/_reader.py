@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ._model import Activation, Environment, Feature, Layer, Manifest, Platform, Requirement
 from ._tasks_reader import read_tasks
-from ._toml import Document, Table, load
+from ._toml import WITH_PIXI, Document, Table, load
 
 DEFAULT = "default"
 SUBDIRS = frozenset(
@@ -139,7 +139,7 @@ def _read_platform(table: Table) -> Platform:
         raise table.error("platform", f"{subdir!r} is no conda platform such as linux-64")
     declared = _read_declared(table)
     parts = [f"{name.strip('_')}-{value.replace('.', '-')}" for name, value in declared.items()]
-    name = table.string("name") or "-".join([subdir, *parts])
+    name = table.string("name") or "-".join([subdir, *parts]).replace("_", "-")
     if not _PLATFORM_NAME.fullmatch(name) or name in FAMILIES:
         raise table.error("name", f"{name!r} must be letters, digits and '-', and no family of systems")
     if name == subdir and declared:
@@ -258,9 +258,8 @@ class _FeatureReader:
         if path is None:
             return None
         if path.endswith((".conda", ".tar.bz2")):
-            raise spec.error(
-                "path", "not supported by pixiw: a built package as a dependency; put it into a channel"
-            )
+            problem = "not supported by pixiw: a built package as a dependency; put it into a channel"
+            raise spec.error("path", problem, hint=WITH_PIXI)
         if "version" in spec or "build" in spec:
             raise spec.error(None, "an in-repo package (path) takes no version or build")
         return self._root / path

@@ -22,7 +22,8 @@ def is_fresh(job: Job, prepared: Prepared, home: Home, root: Path) -> bool:
     if not job.inputs:
         return False
     known = read_json(home.task_cache(job.environment)) or {}
-    return bool(known.get(_key(job)) == _state(job, prepared, root))
+    state = _state(job, prepared, root)
+    return state is not None and known.get(_key(job)) == state
 
 
 def remember_success(job: Job, prepared: Prepared, home: Home, root: Path) -> None:

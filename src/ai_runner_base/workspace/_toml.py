@@ -126,7 +126,8 @@ class _Scanner:
         self._position += 2 if is_array else 1
         table = self._resolve(self._dotted_key())
         self._position += 2 if is_array else 1
-        self._mark(table, start)
+        for length in range(1, len(table) + 1):
+            self._mark(table[:length], start)
         if is_array:
             self._array_items[table] = self._array_items.get(table, -1) + 1
             table = (*table, self._array_items[table])
