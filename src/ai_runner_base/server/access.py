@@ -1,4 +1,4 @@
-"""Who may open a live session from a web page: the page that we served ourselves, and nobody's in the name of ours."""
+"""Who may open a live session from a web page: the page that this runner served, and no other."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from aiohttp import web
 def check_origin(request: web.Request, *, has_token: bool) -> None:
     """Refuse pages of other sites. A caller without an ``Origin`` is no browser, and has the API anyway.
 
-    Browsers let any page open a WebSocket to any host, so the origin has to be the host that was asked. That alone does
-    not stop a foreign name that resolves to this machine (DNS rebinding): without a token, only names that nobody
-    outside can own are accepted.
+    Browsers let any page open a WebSocket to any host, so the origin has to be the host that was asked. That
+    alone does not stop a foreign name that resolves to this machine (DNS rebinding): without a token, only
+    names that nobody outside can own are accepted.
 
     :param has_token: a token is asked for later
     :raises web.HTTPForbidden: saying which host was expected
     """
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
-        raise web.HTTPForbidden(text=f"a page of {origin} may not use {request.host}; open the page of this runner")
+        raise web.HTTPForbidden(text=f"a page of {origin} may not use {request.host}")
     if not has_token and not is_local_name(urlsplit(f"//{request.host}").hostname or ""):
         raise web.HTTPForbidden(
-            text=f"without a token, {request.host} is not accepted as this runner's name; use its address, or start it with a token"
+            text=f"a runner without a token does not answer to the name {request.host}; use its address"
         )
 
 
 def is_local_name(host: str) -> bool:
-    """Whether a host name cannot belong to somebody else: an address, ``localhost``, one label, or ``.local``."""
+    """Whether nobody else can own a host name: an address, ``localhost``, one label, ``.local``."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

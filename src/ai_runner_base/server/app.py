@@ -17,8 +17,9 @@ from pydantic import BaseModel, ValidationError
 from ..errors import CallerError, RunnerError
 from ..stream import Runner, StreamRequest
 from ..trickle import TrickleServer
-from . import hardware, schemas
+from . import hardware, page, schemas
 from .openapi import Route, describe
+from .playground_ws import Playground
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,9 @@ OPTIONS = web.AppKey("options", ServerOptions)
 DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("document", dict)
 
 
-def create_app(runner: Runner, options: ServerOptions, trickle: TrickleServer | None = None) -> web.Application:
+def create_app(
+    runner: Runner, options: ServerOptions, trickle: TrickleServer | None = None
+) -> web.Application:
     """Return the application; `runner` is started and closed by the caller, who owns the workers."""
     app = web.Application(middlewares=[_json_errors, _check_token])
     app[RUNNER], app[OPTIONS] = runner, options
@@ -52,9 +55,17 @@ def create_app(runner: Runner, options: ServerOptions, trickle: TrickleServer | 
     app[DOCUMENT] = describe(routes)
     for route in routes:
         _add(app, route)
+    _add_playground(app, Playground(runner, options.auth_token))
     if trickle is not None:
         trickle.attach(app)
     return app
+
+
+def _add_playground(app: web.Application, playground: Playground) -> None:
+    app.router.add_get("/", page.show)
+    app.router.add_get("/playground/session", playground.handle)
+    app.router.add_get("/playground/{name}", page.file)
+    app.on_shutdown.append(playground.close_all)
 
 
 def _add(app: web.Application, route: Route) -> None:
@@ -69,7 +80,14 @@ def api_routes() -> list[Route]:
         Route("GET", "/health", health, "State of the runner", schemas.HealthResponse, tags=live),
         Route("GET", "/version", version, "Configured identity", schemas.VersionResponse, tags=live),
         Route("GET", "/hardware/info", hardware_info, "GPUs", schemas.HardwareInfoResponse, tags=live),
-        Route("GET", "/hardware/stats", hardware_stats, "Load of the GPUs", schemas.HardwareStatsResponse, tags=live),
+        Route(
+            "GET",
+            "/hardware/stats",
+            hardware_stats,
+            "Load of the GPUs",
+            schemas.HardwareStatsResponse,
+            tags=live,
+        ),
         Route(
             "POST",
             "/live-video-to-video",
@@ -83,7 +101,15 @@ def api_routes() -> list[Route]:
         ),
         Route("GET", "/pipelines", pipelines, "What this runner serves", schemas.PipelineList, tags=operate),
         Route("GET", "/streams", streams, "All live streams", schemas.StreamList, tags=operate),
-        Route("GET", "/streams/{id}", stream, "One live stream", schemas.StreamStatus, errors=(404,), tags=operate),
+        Route(
+            "GET",
+            "/streams/{id}",
+            stream,
+            "One live stream",
+            schemas.StreamStatus,
+            errors=(404,),
+            tags=operate,
+        ),
         Route(
             "PATCH",
             "/streams/{id}/params",

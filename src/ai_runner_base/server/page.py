@@ -1,4 +1,4 @@
-"""The playground's files: read once from the package, served without any other host, under a strict policy."""
+"""The playground's files: read once from the package, served under a policy that allows no other host."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""Nothing from elsewhere, nothing inline. `blob:` is what the page itself makes: a chosen video file, a snapshot."""
+"""Nothing from elsewhere, nothing inline. `blob:` is what the page itself makes, such as a chosen video file."""
 _HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",

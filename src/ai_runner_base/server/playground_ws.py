@@ -1,52 +1,22 @@
-"""Live sessions of the playground over WebSocket: pictures as binary messages, all else as JSON (docs/playground.md).
-
-One connection is one stream. Whatever ends either ends both: a closed tab, a killed browser (its socket closes), a hung
-one (it no longer answers the status that it gets twice a second), a stream that is given up.
-"""
+"""The WebSocket at which playground pages open their sessions."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-import logging
-import struct
-import time
-from typing import Any
+from aiohttp import WSCloseCode, web
 
-import psutil
-from aiohttp import WSCloseCode, WSMsgType, web
-
-from ..errors import CallerError, CapacityError, RunnerError
-from ..stream import BrowserResult, BrowserStream, Runner, Seat, StreamRequest
-from ..stream.browser import BROWSER_URL
-from .access import check_origin, same_token
-
-log = logging.getLogger(__name__)
-
-PROTOCOL = "ai-runner.playground.1"
-HEADER = struct.Struct("<BBHIq")
-"""Kind, flags, zero, frame number, time in microseconds on the page's clock; a JPEG follows a picture."""
-PICTURE, ACKNOWLEDGEMENT = 1, 2
-WAITING_PICTURE = 1
-"""Flag of a picture that no pipeline made."""
+from ..stream import Runner
+from .access import check_origin
+from .playground_messages import PROTOCOL
+from .playground_session import Session
 
 MAX_CONNECTIONS = 32
 MAX_MESSAGE_BYTES = 8 << 20
-MAX_MESSAGES_PER_S = 400
-START_LIMIT_S = 5.0
-SILENCE_LIMIT_S = 4.0
 HEARTBEAT_S = 2.0
-STATUS_INTERVAL_S = 0.5
-RETRY_AFTER_S = 1.0
-WRONG_TOKEN_PAUSE_S = 0.5
-_OUTBOX_MESSAGES = 64
-
-SESSIONS: web.AppKey[set[web.WebSocketResponse]] = web.AppKey("playground sessions", set)
+"""A cut line is noticed after one and a half of these; a closed or killed browser at once."""
 
 
 class Playground:
-    """Opens sessions.
+    """Opens sessions, at most `MAX_CONNECTIONS` at a time.
 
     :param auth_token: asked for in each session's first message when not empty
     """
