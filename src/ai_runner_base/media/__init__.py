@@ -7,10 +7,12 @@ callback that takes long holds its stream up, one that raises ends it.
 from ai_runner_base.media import clip
 from ai_runner_base.media._audio_path import AudioMode
 from ai_runner_base.media._decoder import Decoder
+from ai_runner_base.media._file import FileEncoder, FileOptions
 from ai_runner_base.media._fit import Fitter
 from ai_runner_base.media._jpeg import MAX_JPEG_PIXELS, JpegDecoder, JpegEncoder, jpeg_size
 from ai_runner_base.media._live import LiveEncoder, LiveEncoderOptions
 from ai_runner_base.media._pipe import BytePipe, Chunk
+from ai_runner_base.media._probe import CodecProbe, list_video_encoders
 from ai_runner_base.media._reader import DecoderOptions
 from ai_runner_base.media._types import (
     TICKS_PER_S,
@@ -40,12 +42,15 @@ __all__ = [
     "Chunk",
     "ClipOptions",
     "ClipSource",
+    "CodecProbe",
     "Cut",
     "DecodePolicy",
     "Decoder",
     "DecoderCounters",
     "DecoderOptions",
     "EncoderCounters",
+    "FileEncoder",
+    "FileOptions",
     "Fitter",
     "JpegDecoder",
     "JpegEncoder",
@@ -59,6 +64,7 @@ __all__ = [
     "clip",
     "encode_ts_clip",
     "jpeg_size",
+    "list_video_encoders",
     "read_counter",
     "write_clip",
 ]

@@ -8,8 +8,8 @@ from typing import Literal
 
 import av
 
+from ai_runner_base.media._audio_transcode import OpusTranscoder
 from ai_runner_base.media._bitstream import adts_header, read_adts
-from ai_runner_base.media._opus import OpusTranscoder
 from ai_runner_base.media._ts_mux import AUDIO_STREAM_TYPE_OF, AudioTrack
 from ai_runner_base.media._types import TICKS_PER_S, AudioInfo, AudioPacket
 

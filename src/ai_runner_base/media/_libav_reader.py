@@ -202,7 +202,7 @@ def _media_info(container: InputContainer, video: VideoStream, audio: AudioInfo 
 def _audio_info(stream: AudioStream) -> AudioInfo:
     context = stream.codec_context
     return AudioInfo(
-        context.name,
+        context.codec.canonical_name,
         context.sample_rate,
         context.layout.nb_channels,
         context.extradata,
