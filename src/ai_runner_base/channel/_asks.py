@@ -96,9 +96,11 @@ def _check_python(want: Want, name: str, version: str, python: HostPython) -> No
 def _not_suppliable(missing: Sequence[Want]) -> HostError:
     unique = sorted({_name(MatchSpec(want.spec, strict=False)) for want in missing})
     count = "a package" if len(unique) == 1 else f"{len(unique)} packages"
+    other = {name: names.to_conda(name) for name in unique if names.to_conda(name) != name}
+    renamed = [f"the Python project {name} is called {conda} there" for name, conda in other.items()]
     return HostError(
         f"{count} of conda-forge cannot come from a Python index: {', '.join(unique)}; wanted by "
-        + "; ".join(dict.fromkeys(map(str, missing))),
+        + "; ".join([*dict.fromkeys(map(str, missing)), *renamed]),
         hint="use pixi where conda-forge can be reached, or another environment; "
         "if a Python project provides it, add the pair to ai_runner_base.channel.names",
     )

@@ -46,6 +46,7 @@ TABLE: tuple[tuple[str, str], ...] = (
     ("jaraco-classes", "jaraco.classes"),
     ("jaraco-context", "jaraco.context"),
     ("jaraco-functools", "jaraco.functools"),
+    ("jupyter-bokeh", "jupyter_bokeh"),
     ("jupyter-client", "jupyter_client"),
     ("jupyter-console", "jupyter_console"),
     ("jupyter-core", "jupyter_core"),
@@ -59,11 +60,13 @@ TABLE: tuple[tuple[str, str], ...] = (
     ("libarchive-c", "python-libarchive-c"),
     ("librt", "python-librt"),
     ("lzma", "python-lzma"),
+    ("map-parallel", "map_parallel"),
+    ("mdx-truly-sane-lists", "mdx_truly_sane_lists"),
     ("ml-dtypes", "ml_dtypes"),
     ("msal-extensions", "msal_extensions"),
     ("msgpack", "msgpack-python"),
-    ("mypy-extensions", "mypy_extensions"),
     ("mss", "python-mss"),
+    ("mypy-extensions", "mypy_extensions"),
     ("ollama", "ollama-python"),
     ("opencv-python-headless", "py-opencv"),
     ("opencv-python", "py-opencv"),
@@ -88,6 +91,7 @@ TABLE: tuple[tuple[str, str], ...] = (
     ("smart-open", "smart_open"),
     ("sounddevice", "python-sounddevice"),
     ("soundfile", "pysoundfile"),
+    ("sphinx-bootstrap-theme", "sphinx_bootstrap_theme"),
     ("stack-data", "stack_data"),
     ("svg-path", "svg.path"),
     ("tables", "pytables"),
@@ -111,7 +115,12 @@ ALIASES: dict[str, str] = {
     "importlib_resources": "importlib-resources",
     "lazy_loader": "lazy-loader",
     "matplotlib-base": "matplotlib",
+    "cached_property": "cached-property",
+    "duckdb": "python-duckdb",
+    "eval_type_backport": "eval-type-backport",
     "opencv": "py-opencv",
+    "pdfminer-six": "pdfminer.six",
+    "psycopg2-binary": "psycopg2",
     "prompt_toolkit": "prompt-toolkit",
     "pytorch-cpu": "pytorch",
     "pytorch-gpu": "pytorch",
@@ -127,27 +136,43 @@ _CONDA_ONLY = frozenset(
     re.findall(
         r"\S+",
         """
-    7zip alsa-lib aom bash binutils blas blosc boost bzip2 c-ares c-compiler ca-certificates cairo
-    ccache clang clangxx compiler-rt compilers conda conda-build coreutils cpython cudatoolkit cudnn
-    curl cxx-compiler dav1d dbus eigen expat ffmpeg fftw file flann fmt fontconfig fortran-compiler
-    freetype fribidi gawk gcc gdb gdk-pixbuf geos gettext gfortran gh ghostscript giflib git git-lfs
-    glew glib glslang gmp go gperf gpgme grep gsl gstreamer gtest gtk3 gtk4 gxx gzip harfbuzz hdf5 icu
-    imagemagick imath intel-gmmlib intel-media-driver intel-media-sdk jack jasper json-c kernel-headers
-    krb5 lame lcms2 leptonica level-zero llvm llvm-openmp llvmdev lua luajit lz4-c lzo make mamba
-    mbedtls mesalib metis micromamba minizip mpc mpfr mpg123 mpich nasm nccl ncurses ninja-base nodejs
-    nomkl nspr nss nvtop ocl-icd onednn openblas opencl-headers openexr openh264 openjdk openjpeg
-    openldap openmpi openssh openssl p7zip pango parallel patchelf pcre pcre2 perl pixi pixman
-    pkg-config pocl poppler portaudio postgresql pthread-stubs pulseaudio qhull qt qt-main qt6-main
-    rattler-build rav1e re2 readline rsync ruby rust sdl2 sdl3 sed shaderc snappy spirv-tools sqlite srt
-    suitesparse svt-av1 swig tar tbb tk tmux tzdata ucx unixodbc unzip v4l-utils vulkan-headers
-    vulkan-tools wayland wget which x264 x265 xz yaml yaml-cpp yarn yasm zeromq zip zlib zlib-ng zsh
-    zstd
+    7zip actionlint actionlint-with-all actionlint-with-pyflakes actionlint-with-shellcheck
+    adwaita-icon-theme age alsa-lib aom apr assimp at-spi2-atk at-spi2-core atk-1.0 attr bash bat bat-extras
+    bdw-gc binutils blas blosc bmad-method boost brotli brotli-bin btop bzip2 c-ares c-blosc2 c-compiler
+    ca-certificates cairo ccache ceres-solver cfitsio chezmoi clang clangxx claude-agent-acp cli11 colmap
+    compiler-rt compiler-rt22 compilers comrak conda conda-build conda-gcc-specs console_bridge coreutils
+    cpp-expected cpython cudatoolkit cudnn curl cusparselt cxx-compiler cyrus-sasl d2 dav1d dbus difftastic
+    diffutils direnv double-conversion dprint dsdp dua-cli dust eigen eigen-abi embree epoxy exiftool expat
+    fastfetch fd-find ffmpeg fftw file findutils fish flann flatbuffers fmt fontconfig foonathan-memory
+    fortran-compiler freeglut freeimage freetype freexl fribidi fzf gawk gcc gdb gdk-pixbuf geos gettext
+    gettext-tools gflags gfortran gh ghostscript giflib git git-cliff git-delta git-lfs gl2ps glew glfw glib
+    glib-tools glog glpk glslang gmock gmp gnu-units go go-shfmt go-sops go-task gperf gpgme graphite2
+    graphviz grep gsl gstreamer gtest gtk2 gtk3 gtk4 gts gxx gzip h3 harfbuzz hdf4 hdf5 hicolor-icon-theme
+    htop hyperfine icu imagemagick imath inetutils intel-gmmlib intel-media-driver intel-media-sdk iperf
+    jack jasper jbig2dec jj joshuto jq json-c jsoncpp juliaup jxrlib kernel-headers keyutils krb5 lame lcms2
+    lefthook leptonica lerc less level-zero llama.cpp llvm llvm-openmp llvmdev lmod log4cxx lsdeluxe lua
+    lua-luafilesystem lua-luaposix luajit luajit-openresty luarocks lz4-c lzo make mamba marp-cli mbedtls
+    mediainfo mesalib metis micromamba mimalloc minizip mold mosh mpc mpfr mpg123 mpich muparser
+    mysql-common mysql-libs nano nasm navi nccl ncurses nebi-cli ninja-base nlohmann_json nlohmann_json-abi
+    nodejs nomkl nspr nss nushell nvtop ocl-icd office2pdf ogre ollama onednn onednn-cpu-threadpool onefetch
+    oniguruma onnxruntime-cpp openblas opencl-headers openexr openh264 openjdk openjpeg openjph openldap
+    openmpi openssh openssl orc orocos-kdl osv-scanner p7zip pandoc pango parallel patch patchelf pcl pcre
+    pcre2 pdf2svg perl pixi pixman pkg-config playwright pngquant pnpm pocl poco poppler poppler-data popt
+    portaudio postgresql prettier proj prometheus-cpp pthread-stubs pugixml pulseaudio pybind11-abi qhull
+    qpdf qt qt-main qt6-main rattler-build rav1e rdma-core re2 readline release-plz reproc reproc-cpp rhash
+    ripgrep rsync ruby rust s2n sbcl sccache sd sdl2 sdl3 sed sentencepiece-spm shaderc shellcheck simdjson
+    sleef snappy spdlog spirv-tools sqlite srt starship suitesparse svt-av1 swig taplo tar tbb tclreadline
+    tesseract time tinyobjloader tinyxml tinyxml2 tk tmux tokei tombi tree typos tzcode tzdata ucx
+    uncrustify unixodbc unzip urdfdom urdfdom_headers uriparser utfcpp v4l-utils viskores vlfeat
+    vulkan-headers vulkan-tools w3m wasm-pack watch wayland wayland-protocols wget which x264 x265 xclip
+    xerces-c xkeyboard-config xsel xxhash xz yaml yaml-cpp yarn yasm yo zellij zeromq zfp zig zip zlib
+    zlib-ng zsh zstd zziplib
     """,
     )
 )
 _CONDA_ONLY_PATTERNS = re.compile(
     r"_.*|lib.*|cuda-.*|.*_(?:linux|osx|win)-.*|xorg-.*|xcb-.*|gst-.*|fonts?-.*|gcc-.*|gxx-.*|clang.*-.*"
-    r"|rust-.*|r-.*|aws-c-.*|pulseaudio-.*|.*-devel|.*-ng|mesa-.*|qt\d?-.*"
+    r"|rust-.*|r-.*|aws-(?:c|crt|sdk|checksums).*|azure-.*-cpp|cargo-.*|pixi-.*|pulseaudio-.*|.*-devel|mesa-.*|qt\d?-.*"
 )
 # Python projects that the patterns would catch. Not `libclang`: conda-forge's is the C library.
 _PYTHON_AFTER_ALL = frozenset(
@@ -165,6 +190,9 @@ _PYTHON_AFTER_ALL = frozenset(
 
 _TO_CONDA: dict[str, str] = dict(TABLE)
 _TO_PYPI: dict[str, str] = {conda: pypi for pypi, conda in reversed(TABLE)}
+# Conda names that are other projects' PyPI names: conda-forge's `graphviz` is the C program, its Python binding is
+# `python-graphviz`, which PyPI calls `graphviz`.
+_TAKEN = frozenset(_TO_CONDA) - frozenset(_TO_PYPI) - frozenset(ALIASES)
 
 
 def to_conda(pypi_name: str) -> str:
@@ -200,7 +228,9 @@ def is_conda_only(conda_name: str) -> bool:
     name = conda_name.lower()
     if name in _TO_PYPI or name in _PYTHON_AFTER_ALL:
         return False
-    return name in _CONDA_ONLY or _CONDA_ONLY_PATTERNS.fullmatch(name) is not None
+    if name in _CONDA_ONLY or name in _TAKEN:
+        return True
+    return _CONDA_ONLY_PATTERNS.fullmatch(name) is not None
 
 
 def is_virtual(conda_name: str) -> bool:
