@@ -9,6 +9,7 @@ import pytest
 
 from ai_runner_base import VideoFrame
 from ai_runner_base.pipeline import ParamsError, params_schema, parse_params
+from ai_runner_effects.flow import Flow
 from ai_runner_effects.params import EffectsParams
 from ai_runner_effects.pipeline import Effects
 
@@ -128,6 +129,16 @@ def test_flow_paints_direction_and_forgets():
     rest = render(there + [there[-1]] * 40, effect="flow", flow_trail=0.1)
     assert rest[-1].mean() < rest[9].mean() * 0.8
     assert np.array_equal(rest[-1], rest[-2])
+
+
+def test_fading_for_ever_stays_fast():
+    """A quarter of a minute of darkness leaves no denormal number, which would slow every later frame."""
+    dim, dark = np.full((64, 64, 3), 3, np.uint8), np.zeros((64, 64, 3), np.uint8)
+    effect, params = Flow(), EffectsParams(effect="flow", flow_trail=0.05)
+    for picture in [scene(64, 64, pts) for pts in range(4)] + [dim] * 3 + [dark] * 450:
+        effect(picture, params, 1 / 30)
+    for plane in (effect._memory.trail, effect._memory.flow, effect._steady._before):
+        assert np.abs(plane[plane != 0]).min(initial=1) > np.finfo(np.float32).tiny
 
 
 def test_another_effect_and_size_start_afresh():

@@ -20,6 +20,9 @@ _STILL_LEVELS = 4.0
 _STILL_WEIGHT = 0.25
 """How much of a still pixel is renewed with each frame."""
 
+_ROUNDING = np.float32(64)
+"""Adding and subtracting it leaves steps of 2**-17."""
+
 
 class Steady:
     """Takes noise out of a grey picture over time: still pixels change slowly, moving ones at once."""
@@ -33,9 +36,20 @@ class Steady:
         if self._before is not None:
             weight = cv2.absdiff(now, self._before)
             weight = cv2.min(cv2.max(cv2.multiply(weight, 1 / _STILL_LEVELS), _STILL_WEIGHT), 1.0)
-            now = cv2.add(self._before, cv2.multiply(cv2.subtract(now, self._before), weight))
+            now = settled(cv2.add(self._before, cv2.multiply(cv2.subtract(now, self._before), weight)))
         self._before = now
         return now
+
+
+def settled(plane: Plane) -> Plane:
+    """Round off, in place, what is far too small to see.
+
+    What fades for ever ends in denormal numbers, with which a processor is many times slower: an effect would
+    lose its frame rate after half a minute in front of a wall.
+    """
+    plane += _ROUNDING
+    plane -= _ROUNDING
+    return plane
 
 
 def grey_of(picture: Picture) -> Picture:

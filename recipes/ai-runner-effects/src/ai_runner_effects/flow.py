@@ -23,6 +23,7 @@ from ._picture import (
     grey_of,
     hue_colours,
     part_size,
+    settled,
     shrink,
     size_of,
     three,
@@ -91,7 +92,7 @@ class Flow:
     def _follow(self, memory: _Memory, small: Picture) -> Plane:
         """Update the flow; returns how much of an edge in motion each pixel is, 0..1."""
         flow = self._estimator.calc(memory.grey, small, None)
-        memory.flow = cv2.addWeighted(memory.flow, 0.4, blur(flow, 2.0), 0.6, 0.0)
+        memory.flow = settled(cv2.addWeighted(memory.flow, 0.4, blur(flow, 2.0), 0.6, 0.0))
         change = blur(cv2.absdiff(small, memory.grey), 2.0).astype(np.float32)
         memory.grey = small
         steep = gradient(small.astype(np.float32))
@@ -105,7 +106,7 @@ class Flow:
         colour = _colour(angle_deg + params.flow_hue, speed)
         kept = 0.5 ** (elapsed_s / params.flow_trail) if params.flow_trail else 0.0
         carried = cv2.remap(memory.trail, memory.places - _CARRY * memory.flow, None, cv2.INTER_LINEAR)
-        memory.trail = _mixed(carried * kept, colour, speed * moved)
+        memory.trail = _mixed(settled(carried * kept), colour, speed * moved)
 
 
 def _remember(small: Picture) -> _Memory:
@@ -121,9 +122,7 @@ def _colour(hue_deg: Plane, speed: Plane) -> Plane:
 
 
 def _mixed(trail: Plane, colour: Plane, amount: Plane) -> Plane:
-    """New light on old: the stronger one decides brightness and, mostly, colour. A plain sum would turn
-    white.
-    """
+    """New light on old: the stronger one decides brightness and, mostly, colour; a sum would turn white."""
     old, new = _brightness(trail), 255 * amount
     share = new / (new + old + 1e-3)
     mix = cv2.add(cv2.multiply(trail, three(1 - share)), cv2.multiply(colour, three(amount * share)))
