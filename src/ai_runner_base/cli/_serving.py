@@ -93,12 +93,18 @@ def make_pool(
 def _seat(
     options: ServeOptions, item: InstalledPipeline, on_event: Callable[[Seat, WorkerEvent], None]
 ) -> Seat:
+    limits = SupervisorOptions(load_timeout_s=options.load_timeout_s)
+    seat = Seat(
+        item.name, Supervisor(worker_spec(item), limits, on_event=lambda event: on_event(seat, event))
+    )
+    return seat
+
+
+def worker_spec(item: InstalledPipeline) -> WorkerSpec:
+    """Say how to run an installed pipeline: in its own prefix, with that prefix's activation environment."""
     package, version = (item.conda.name, item.conda.version) if item.conda else (item.package, item.version)
     env = activation_environment(item.prefix, os.environ)
-    spec = WorkerSpec(item.prefix, item.entry_point, item.name, package, version, env)
-    limits = SupervisorOptions(load_timeout_s=options.load_timeout_s)
-    seat = Seat(item.name, Supervisor(spec, limits, on_event=lambda event: on_event(seat, event)))
-    return seat
+    return WorkerSpec(item.prefix, item.entry_point, item.name, package, version, env)
 
 
 # --- serving ------------------------------------------------------------------------------------------------------

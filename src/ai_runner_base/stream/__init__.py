@@ -3,6 +3,7 @@
 from .browser import BROWSER_URL, BrowserStream
 from .browser_ends import BrowserResult
 from .connect import Connector, LiveStream
+from .job import FileJob, JobProgress, JobResult
 from .pool import Pool, Seat
 from .runner import Runner, StreamRequest
 from .state import StreamState
@@ -13,6 +14,9 @@ __all__ = [
     "BrowserResult",
     "BrowserStream",
     "Connector",
+    "FileJob",
+    "JobProgress",
+    "JobResult",
     "LiveStream",
     "Pool",
     "Runner",
