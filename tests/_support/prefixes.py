@@ -1,7 +1,7 @@
 """Cheap stand-ins for conda environments: a virtual environment that borrows this one's packages.
 
-`make_prefix` installs the folders under ``tests/pipelines`` (or any others) by a ``.pth`` file and a ``.dist-info`` written
-by hand, so that they are found as installed packages are: by ``python -I`` and by package metadata.
+`make_prefix` installs the folders under ``tests/pipelines`` (or any others) by a ``.pth`` file and a ``.dist-info``
+written by hand, so that they are found as installed packages are: by ``python -I`` and by package metadata.
 """
 
 from __future__ import annotations
@@ -71,4 +71,6 @@ def _write_metadata(packages: Path, pipeline: SamplePipeline) -> None:
     folder.mkdir()
     metadata = f"Metadata-Version: 2.1\nName: sample-{pipeline.name}\nVersion: {pipeline.version}\n"
     (folder / "METADATA").write_text(metadata)
-    (folder / "entry_points.txt").write_text(f"[ai_runner.pipeline]\n{pipeline.name} = {pipeline.entry_point}\n")
+    (folder / "entry_points.txt").write_text(
+        f"[ai_runner.pipeline]\n{pipeline.name} = {pipeline.entry_point}\n"
+    )

@@ -201,6 +201,11 @@ class OutputReceipts:
         return len(self._held)
 
     @property
+    def owes(self) -> bool:
+        """Something was given back that the worker does not know of."""
+        return bool(self._owed)
+
+    @property
     def urgent(self) -> bool:
         """The worker can see at most one free slot although there are more."""
         return bool(self._owed) and self._slots - len(self._held) - len(self._owed) <= 1

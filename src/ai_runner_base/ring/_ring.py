@@ -12,11 +12,13 @@ import mmap
 import os
 
 import numpy as np
+from numpy.typing import NDArray
 
 MAX_SLOTS = 32
 """Freed slots travel as a 32-bit mask."""
 
 _CHANNELS = 3
+_MAX_VIEWS = 4 * MAX_SLOTS
 
 
 class Ring:
@@ -32,6 +34,7 @@ class Ring:
         self.slot_bytes = os.fstat(fd).st_size // slots
         self._map = mmap.mmap(fd, self.slot_bytes * slots)
         self._bytes = np.frombuffer(self._map, np.uint8)
+        self._views: dict[tuple[int, int, int], NDArray[np.uint8]] = {}
 
     @classmethod
     def create(cls, slots: int, slot_bytes: int) -> Ring:
@@ -60,19 +63,28 @@ class Ring:
         """Map a ring that another process made; the descriptor is ours from now on."""
         return cls(fd, slots)
 
-    def array(self, slot: int, height: int, width: int) -> np.ndarray:
+    def array(self, slot: int, height: int, width: int) -> NDArray[np.uint8]:
         """The picture in a slot.
 
         :returns: (height, width, 3) uint8, a view: writing to it writes to the slot
         :raises ValueError: no such slot, or the picture does not fit
         """
+        # A stream asks for the same few views again and again.
+        view = self._views.get((slot, height, width))
+        return view if view is not None else self._make_view(slot, height, width)
+
+    def _make_view(self, slot: int, height: int, width: int) -> NDArray[np.uint8]:
         size = height * width * _CHANNELS
         if not 0 <= slot < self.slots or height < 1 or width < 1 or size > self.slot_bytes:
             raise ValueError(
                 f"slot {slot} of {self.slots} cannot hold {width}x{height} ({self.slot_bytes} bytes)"
             )
         start = slot * self.slot_bytes
-        return self._bytes[start : start + size].reshape(height, width, _CHANNELS)
+        view = self._bytes[start : start + size].reshape(height, width, _CHANNELS)
+        if len(self._views) >= _MAX_VIEWS:
+            self._views.clear()
+        self._views[slot, height, width] = view
+        return view
 
     def close(self) -> None:
         """Close the descriptor; the memory goes when the last view does. May be called twice."""
@@ -80,4 +92,5 @@ class Ring:
             os.close(self.fd)
             self.fd = -1
             self._bytes = np.empty(0, np.uint8)
+            self._views.clear()
             del self._map

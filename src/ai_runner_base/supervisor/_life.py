@@ -8,7 +8,6 @@ import itertools
 import logging
 import signal
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 from .. import __version__
 from ..errors import CallerError, HostError, PipelineError, RunnerError
 from ..wire import PROTOCOL_VERSION, WireError, control, frames, logs
+from ._books import Books
 from ._channel import ControlChannel
 from ._errors import ParamsRejected, WorkerFailed
 from ._events import WorkerInfo
@@ -63,7 +63,7 @@ class Life:
     """
 
     def __init__(
-        self, spec: WorkerSpec, options: SupervisorOptions, books: threading.Condition, observer: LifeObserver
+        self, spec: WorkerSpec, options: SupervisorOptions, books: Books, observer: LifeObserver
     ) -> None:
         self._spec = spec
         self._options = options

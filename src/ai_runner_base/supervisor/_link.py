@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..ring import InputLedger, LedgerError, OutputReceipts, Ring
 from ..wire import WireError, frames
+from ._books import Books
 
 
 class FrameLink:
@@ -20,7 +19,7 @@ class FrameLink:
 
     Sends never block: what is under way is bounded by the number of slots, far below a socket's buffer.
 
-    :param books: held around every change of the books, reentrant
+    :param books: its lock is held around every change
     :param on_message: called on the loop with `frames.Result` and `frames.Returned`
     :param on_broken: called on the loop once, when the worker broke the protocol
     """
@@ -29,18 +28,19 @@ class FrameLink:
         self,
         slots: int,
         max_frame_bytes: int,
-        books: threading.Condition,
+        books: Books,
         on_message: Callable[[FrameLink, frames.Result | frames.Returned], None],
         on_broken: Callable[[str], None],
     ) -> None:
-        self._books = books
+        self._lock = books.lock
+        self._books_changed = books.changed
         self._on_message = on_message
         self._on_broken = on_broken
         self._inputs = Ring.create(slots, max_frame_bytes)
         self._outputs = Ring.create(slots, max_frame_bytes)
         self._ledger = InputLedger(slots)
         self._receipts = OutputReceipts(slots)
-        self._pending: dict[int, frames.FrameReady] = {}
+        self._pending: dict[int, tuple[int, bytearray]] = {}
         self._socket, self._child_socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
         self._closed = False
@@ -61,60 +61,68 @@ class FrameLink:
         if self._closed:
             return
         self._loop.remove_reader(self._socket)
-        with self._books:
+        with self._lock:
             self._closed = True
             self._socket.close()
             self._child_socket.close()
             self._inputs.close()
             self._outputs.close()
 
-    # With the books held
+    # Input; the caller holds the lock
 
     def start_session(self, *, lossless: bool) -> None:
         """Begin anew: no demand, nothing waiting."""
-        with self._books:
-            self._ledger.start_session(lossless=lossless)
-            self._pending.clear()
+        self._ledger.start_session(lossless=lossless)
+        self._pending.clear()
 
-    def acquire(
-        self, height: int, width: int
-    ) -> tuple[int, NDArray[np.uint8], frames.FrameReady | None] | None:
+    def acquire(self, height: int, width: int) -> tuple[int, NDArray[np.uint8], int | None] | None:
         """A free input slot.
 
-        :returns: its index, its picture (height, width, 3), and the waiting frame that gave its place, if any
+        :returns: its index, its picture (height, width, 3), and the number of the waiting frame that gave its
+            place, if any
+        :raises ValueError: the picture does not fit
         """
-        with self._books:
-            index = self._ledger.acquire()
-            if index is None:
-                return None
-            replaced = self._pending.pop(index, None)
-            try:
-                return index, self._inputs.array(index, height, width), replaced
-            except ValueError:
-                self._ledger.abandon(index)
-                raise
+        index = self._ledger.acquire()
+        if index is None:
+            return None
+        replaced = self._pending.pop(index, None)
+        try:
+            if max(height, width) > frames.MAX_SIDE_PIXELS:
+                raise ValueError(
+                    f"a picture of {width}x{height} is longer than {frames.MAX_SIDE_PIXELS} pixels"
+                )
+            picture = self._inputs.array(index, height, width)
+        except ValueError:
+            self._ledger.abandon(index)
+            raise
+        return index, picture, None if replaced is None else replaced[0]
 
-    def commit(self, message: frames.FrameReady) -> frames.FrameReady | None:
+    def commit(self, message: frames.FrameReady) -> int | None:
         """Send a frame, or let it wait.
 
-        :returns: the waiting frame that it replaced, if any
+        :returns: number of the waiting frame that it replaced, if any
+        :raises WireError: a number of it does not fit; the slot still is the writer's
         """
-        with self._books:
-            committed = self._ledger.commit(message.slot)
-            if committed.send:
-                self._send(message._replace(freed=self._receipts.take_owed()))
-                return None
-            replaced = None if committed.replaced is None else self._pending.pop(committed.replaced)
-            self._pending[message.slot] = message
-            return replaced
+        packet = frames.encode(message)
+        send, replaced = self._ledger.commit(message.slot)
+        if send:
+            self._send_frame(packet)
+            return None
+        self._pending[message.slot] = message.seq, packet
+        return None if replaced is None else self._pending.pop(replaced)[0]
 
     def abandon(self, index: int) -> None:
         """An input slot was acquired for nothing."""
-        with self._books:
-            self._ledger.abandon(index)
-            self._books.notify_all()
+        self._ledger.abandon(index)
+        self._books_changed.notify_all()
 
-    # Results
+    def demand(self, count: int) -> None:
+        """The worker asks for frames of the session of the moment. Takes the lock itself."""
+        with self._lock:
+            for slot in self._ledger.demand(count):
+                self._send_frame(self._pending.pop(slot)[1])
+
+    # Output
 
     def output_array(self, result: frames.Result) -> NDArray[np.uint8]:
         """(H, W, 3) view of a result's picture."""
@@ -122,9 +130,10 @@ class FrameLink:
 
     def release_output(self, index: int) -> None:
         """The consumer is done with an output slot. Thread-safe."""
-        with self._books:
+        with self._lock:
             self._receipts.give_back(index)
-            self._tell_freed_if_urgent()
+            if self._receipts.urgent:
+                self._tell_freed()
 
     def _readable(self) -> None:
         try:
@@ -147,29 +156,30 @@ class FrameLink:
     def _book(self, message: frames.FrameMessage) -> frames.Result | frames.Returned:
         if not isinstance(message, frames.Result | frames.Returned):
             raise WireError(f"{type(message).__name__} is the runner's to send")
-        with self._books:
+        with self._lock:
             if isinstance(message, frames.Result):
-                self._receipts.receive(message.slot)
                 self._outputs.array(message.slot, message.height, message.width)
-                self._tell_freed_if_urgent()
+                self._receipts.receive(message.slot)
+                if self._receipts.urgent:
+                    self._tell_freed()
             for slot in message.freed:
                 self._ledger.release(slot)
-            if message.freed:
-                self._books.notify_all()
+            if message.freed and self._ledger.lossless:
+                self._books_changed.notify_all()
         return message
 
-    def demand(self, count: int) -> None:
-        """The worker asks for frames of the session of the moment."""
-        with self._books:
-            for slot in self._ledger.demand(count):
-                self._send(self._pending.pop(slot)._replace(freed=self._receipts.take_owed()))
+    def _send_frame(self, packet: bytearray) -> None:
+        if self._receipts.owes:
+            frames.set_freed(packet, self._receipts.take_owed())
+        self._send(packet)
 
-    def _tell_freed_if_urgent(self) -> None:
-        if self._receipts.urgent:
-            self._send(frames.OutputsFreed(self._receipts.take_owed()))
+    def _tell_freed(self) -> None:
+        self._send(frames.encode(frames.OutputsFreed(self._receipts.take_owed())))
 
-    def _send(self, message: frames.FrameMessage) -> None:
+    def _send(self, packet: bytearray) -> None:
         if self._closed:
             return
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its supervisor sees the end
-            self._socket.send(frames.encode(message), socket.MSG_NOSIGNAL)
+        try:
+            self._socket.send(packet, socket.MSG_NOSIGNAL)
+        except (BrokenPipeError, ConnectionResetError):
+            return  # its supervisor sees the end of the process

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..wire import WireError
-from ..wire.frames import FrameReady, Result, Returned, check_picture
+from ..wire.frames import FrameReady, Result, Returned
+from ._books import Books
 
 if TYPE_CHECKING:
     from ._link import FrameLink
 
 
-@dataclass(frozen=True, slots=True)
-class Stamps:
+class Stamps(NamedTuple):
     """When a frame passed each station, in nanoseconds of CLOCK_MONOTONIC; 0 where it did not.
 
     The caller of `WorkerSession.commit` fills in the first two, the session the rest.
@@ -123,7 +122,7 @@ class WorkerSession:
         request_id: str,
         *,
         lossless: bool,
-        books: threading.Condition,
+        books: Books,
         seqs: Iterator[int],
         on_output: Callable[[WorkerOutput], None],
         on_error: Callable[[str], None],
@@ -134,15 +133,16 @@ class WorkerSession:
         self.lossless = lossless
         self.counters = SessionCounters()
         self.on_error = on_error
-        self._books = books
+        self._lock = books.lock
+        self._books_changed = books.changed
         self._seqs = seqs
         self._on_output = on_output
         self._on_close = on_close
         self._link: FrameLink | None = None
         self._takes_frames = True
         self._over = False
-        self._in_flight: dict[int, Stamps] = {}
-        self._last_answered = (0, Stamps())
+        self._in_flight: dict[int, tuple[Stamps, int]] = {}
+        self._last_answered = (0, _NO_STAMPS, 0)
         self._progress = asyncio.Event()
 
     @property
@@ -163,13 +163,13 @@ class WorkerSession:
         :raises ValueError: the picture is larger than a slot
         """
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        with self._books:
+        with self._lock:
             while not self._over:
                 slot = self._try_acquire(width, height)
                 if slot is not None or not self.lossless:
                     return slot
                 remaining_s = None if deadline_s is None else deadline_s - time.monotonic()
-                if not self._books.wait(remaining_s):
+                if not self._books_changed.wait(remaining_s):
                     return None
         return None
 
@@ -182,27 +182,29 @@ class WorkerSession:
         :raises WireError: pts or time base do not fit the protocol; the slot is free again
         """
         height, width = slot.array.shape[:2]
-        try:
-            check_picture(height, width, pts, time_base)
-        except WireError:
-            self.abandon(slot)
-            raise
-        now_ns = time.monotonic_ns()
-        with self._books:
+        link, now_ns = slot.link, time.monotonic_ns()
+        with self._lock:
             seq = next(self._seqs)
-            self.counters.committed += 1
-            if slot.link is not self._link:
-                slot.link.abandon(slot.index)
+            if link is not self._link:
+                link.abandon(slot.index)
+                self.counters.committed += 1
                 self.counters.lost += 1
                 return seq
-            self._in_flight[seq] = replace(stamps, committed_ns=now_ns)
             message = FrameReady(self.number, seq, slot.index, height, width, pts, time_base, now_ns)
-            self._note_replaced(slot.link.commit(message))
+            try:
+                replaced = link.commit(message)
+            except WireError:
+                link.abandon(slot.index)
+                raise
+            self.counters.committed += 1
+            self._in_flight[seq] = stamps, now_ns
+            if replaced is not None:
+                self._note_replaced(replaced)
             return seq
 
     def abandon(self, slot: InputSlot) -> None:
         """Give a slot back without a picture."""
-        with self._books:
+        with self._lock:
             slot.link.abandon(slot.index)
 
     # On the loop
@@ -230,29 +232,29 @@ class WorkerSession:
 
     def attach(self, link: FrameLink) -> None:
         """A worker is ready for this session."""
-        with self._books:
+        with self._lock:
             link.start_session(lossless=self.lossless)
             self._link = link
             self._takes_frames = True
-            self._books.notify_all()
+            self._books_changed.notify_all()
 
     def take_frames(self, wanted: bool) -> None:
         """Whether frames are welcome; during a reload they may not be."""
-        with self._books:
+        with self._lock:
             self._takes_frames = wanted
-            self._books.notify_all()
+            self._books_changed.notify_all()
 
     def detach(self, *, over: bool = False) -> None:
         """The worker is gone: what it had is lost.
 
         :param over: no other will come
         """
-        with self._books:
+        with self._lock:
             self._link = None
             self._over = self._over or over
             self.counters.lost += len(self._in_flight)
             self._in_flight.clear()
-            self._books.notify_all()
+            self._books_changed.notify_all()
         self._progress.set()
 
     def returned(self, link: FrameLink, message: Result | Returned) -> None:
@@ -262,7 +264,7 @@ class WorkerSession:
             self.counters.returned += 1
             self._deliver(output)
         elif message.seq:
-            with self._books:
+            with self._lock:
                 self.counters.unanswered += self._in_flight.pop(message.seq, None) is not None
         self._progress.set()
 
@@ -275,21 +277,18 @@ class WorkerSession:
 
     def _settle(self, result: Result) -> Stamps:
         """Book an answer. Results come in order, so frames before this one stay without."""
-        with self._books:
+        with self._lock:
             if result.seq in self._in_flight:
                 for seq in [seq for seq in self._in_flight if seq < result.seq]:
                     del self._in_flight[seq]
                     self.counters.unanswered += 1
-                self._last_answered = result.seq, self._in_flight.pop(result.seq)
+                self._last_answered = result.seq, *self._in_flight.pop(result.seq)
                 self.counters.answered += 1
-        seq, stamps = self._last_answered
-        stamps = stamps if seq == result.seq else Stamps()
-        return replace(
-            stamps,
-            taken_ns=result.taken_ns,
-            answered_ns=result.answered_ns,
-            returned_ns=time.monotonic_ns(),
-        )
+        seq, (received_ns, decoded_ns, *_), committed_ns = self._last_answered
+        if seq != result.seq:
+            received_ns = decoded_ns = committed_ns = 0
+        now_ns = time.monotonic_ns()
+        return Stamps(received_ns, decoded_ns, committed_ns, result.taken_ns, result.answered_ns, now_ns)
 
     def _try_acquire(self, width: int, height: int) -> InputSlot | None:
         link = self._link
@@ -300,10 +299,10 @@ class WorkerSession:
             self.counters.refused += not self.lossless
             return None
         index, array, replaced = acquired
-        self._note_replaced(replaced)
+        if replaced is not None:
+            self._note_replaced(replaced)
         return InputSlot(link, index, array)
 
-    def _note_replaced(self, message: FrameReady | None) -> None:
-        if message is not None:
-            self._in_flight.pop(message.seq, None)
-            self.counters.replaced += 1
+    def _note_replaced(self, seq: int) -> None:
+        self._in_flight.pop(seq, None)
+        self.counters.replaced += 1

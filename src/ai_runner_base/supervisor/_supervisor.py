@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import CapacityError, HostError, PipelineError, RunnerError
 from ..wire import control, frames, logs
+from ._books import Books
 from ._budget import RestartBudget
 from ._errors import WorkerFailed
 from ._events import (
@@ -61,7 +61,7 @@ class Supervisor:
         self.last_error: RunnerError | None = None
         self._on_event = on_event
         self._log = logging.getLogger(f"{__package__}.{spec.name}")
-        self._books = threading.Condition()
+        self._books = Books()
         self._seqs = itertools.count(1)
         self._session_numbers = itertools.count(1)
         self._session: WorkerSession | None = None
@@ -178,7 +178,8 @@ class Supervisor:
         session.detach(over=True)
         self._session = None
         if self._life is not None:
-            self._life.link.start_session(lossless=False)
+            with self._books.lock:
+                self._life.link.start_session(lossless=False)
             self._life.send(control.CloseSession(session.number))
 
     # One life after the other

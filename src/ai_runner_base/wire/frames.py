@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Iterable
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -20,9 +19,12 @@ MAX_SIDE_PIXELS = 32768
 
 # kind, demand, slot, freed mask, session, height, width, time base (2), flags, seq, pts, two clock readings
 _LAYOUT = struct.Struct("<BBHIIIIIIIQqQQ")
+_FREED, _FREED_OFFSET = struct.Struct("<I"), 4
 _FRAME_READY, _OUTPUTS_FREED, _RESULT, _RETURNED = 1, 2, 3, 4
 _LOADING_FRAME = 1
-_MAX_U32 = 2**32 - 1
+
+Slots = frozenset[int]
+NO_SLOTS: Slots = frozenset()
 
 
 class FrameReady(NamedTuple):
@@ -38,13 +40,23 @@ class FrameReady(NamedTuple):
     time_base: Fraction
     sent_ns: int = 0
     """CLOCK_MONOTONIC when the frame was committed: tells a frame from before a reload."""
-    freed: frozenset[int] = frozenset()
+    freed: Slots = NO_SLOTS
+
+    def numbers(self) -> tuple[int, ...]:
+        """The fields of the packed message."""
+        session, seq, slot, height, width, pts, time_base, sent_ns, freed = self
+        base = time_base.as_integer_ratio()
+        return _FRAME_READY, 0, slot, _mask(freed), session, height, width, *base, 0, seq, pts, sent_ns, 0
 
 
 class OutputsFreed(NamedTuple):
     """Output slots that the worker may write again."""
 
-    freed: frozenset[int]
+    freed: Slots
+
+    def numbers(self) -> tuple[int, ...]:
+        """The fields of the packed message."""
+        return _OUTPUTS_FREED, 0, 0, _mask(self.freed), *(0,) * 10
 
 
 class Result(NamedTuple):
@@ -64,7 +76,27 @@ class Result(NamedTuple):
     answered_ns: int = 0
     """CLOCK_MONOTONIC when the pipeline's answer was there."""
     demand: int = 0
-    freed: frozenset[int] = frozenset()
+    freed: Slots = NO_SLOTS
+
+    def numbers(self) -> tuple[int, ...]:
+        """The fields of the packed message."""
+        (
+            session,
+            seq,
+            slot,
+            height,
+            width,
+            pts,
+            time_base,
+            is_loading,
+            taken_ns,
+            answered_ns,
+            demand,
+            freed,
+        ) = self
+        flags = _LOADING_FRAME if is_loading else 0
+        base, times = time_base.as_integer_ratio(), (taken_ns, answered_ns)
+        return _RESULT, demand, slot, _mask(freed), session, height, width, *base, flags, seq, pts, *times
 
 
 class Returned(NamedTuple):
@@ -74,32 +106,34 @@ class Returned(NamedTuple):
     seq: int = 0
     """The pipeline leaves this frame unanswered; 0: says nothing about frames."""
     demand: int = 0
-    freed: frozenset[int] = frozenset()
+    freed: Slots = NO_SLOTS
+
+    def numbers(self) -> tuple[int, ...]:
+        """The fields of the packed message."""
+        session, seq, demand, freed = self
+        return _RETURNED, demand, 0, _mask(freed), session, 0, 0, 0, 0, 0, seq, 0, 0, 0
 
 
 FrameMessage = FrameReady | OutputsFreed | Result | Returned
 
 
-def encode(message: FrameMessage) -> bytes:
+def encode(message: FrameMessage) -> bytearray:
     """Pack one message.
 
-    :returns: `MESSAGE_BYTES` bytes
+    :returns: `MESSAGE_BYTES` bytes, which `set_freed` may change until they are sent
     :raises WireError: a number does not fit, e.g. a time base beyond 32 bits
     """
+    packet = bytearray(MESSAGE_BYTES)
     try:
-        match message:
-            case FrameReady():
-                return _pack_picture(_FRAME_READY, message, 0, 0, message.sent_ns, 0)
-            case Result():
-                flags = _LOADING_FRAME if message.is_loading_frame else 0
-                times = message.taken_ns, message.answered_ns
-                return _pack_picture(_RESULT, message, message.demand, flags, *times)
-            case Returned(session, seq, demand, freed):
-                return _LAYOUT.pack(_RETURNED, demand, 0, _mask(freed), session, 0, 0, 0, 0, 0, seq, 0, 0, 0)
-            case OutputsFreed(freed):
-                return _LAYOUT.pack(_OUTPUTS_FREED, 0, 0, _mask(freed), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        _LAYOUT.pack_into(packet, 0, *message.numbers())
     except struct.error as error:
         raise WireError(f"{message} does not fit the frame message: {error}") from error
+    return packet
+
+
+def set_freed(packet: bytearray, freed: Slots) -> None:
+    """Have a packed message carry these slots too."""
+    _FREED.pack_into(packet, _FREED_OFFSET, _mask(freed))
 
 
 def decode(packet: bytes) -> FrameMessage:
@@ -121,56 +155,23 @@ def decode(packet: bytes) -> FrameMessage:
         raise WireError(f"unknown frame message {kind}")
     if not (0 < height <= MAX_SIDE_PIXELS and 0 < width <= MAX_SIDE_PIXELS and num and den):
         raise WireError(f"a frame of {width}x{height} with time base {num}/{den} cannot be")
-    picture = (session, seq, slot, height, width, pts, _time_base(num, den))
+    time_base = _time_base(num, den)
     if kind == _FRAME_READY:
-        return FrameReady(*picture, first_ns, freed)
-    return Result(*picture, bool(flags & _LOADING_FRAME), first_ns, answered_ns, demand, freed)
+        return FrameReady(session, seq, slot, height, width, pts, time_base, first_ns, freed)
+    is_loading_frame = bool(flags & _LOADING_FRAME)
+    picture = (session, seq, slot, height, width, pts, time_base)
+    return Result(*picture, is_loading_frame, first_ns, answered_ns, demand, freed)
 
 
-def check_picture(height: int, width: int, pts: int, time_base: Fraction) -> None:
-    """Refuse what `encode` could not carry, before a slot is spent on it.
-
-    :raises WireError: the offending number
-    """
-    if not (0 < height <= MAX_SIDE_PIXELS and 0 < width <= MAX_SIDE_PIXELS):
-        raise WireError(f"a frame of {width}x{height} is outside 1 to {MAX_SIDE_PIXELS} pixels a side")
-    if not -(2**63) <= pts < 2**63:
-        raise WireError(f"pts {pts} does not fit 64 bits")
-    if not (0 < time_base.numerator <= _MAX_U32 and time_base.denominator <= _MAX_U32):
-        raise WireError(f"time base {time_base} is not a positive fraction of 32-bit numbers")
-
-
-def _pack_picture(
-    kind: int, picture: FrameReady | Result, demand: int, flags: int, first_ns: int, answered_ns: int
-) -> bytes:
-    return _LAYOUT.pack(
-        kind,
-        demand,
-        picture.slot,
-        _mask(picture.freed),
-        picture.session,
-        picture.height,
-        picture.width,
-        picture.time_base.numerator,
-        picture.time_base.denominator,
-        flags,
-        picture.seq,
-        picture.pts,
-        first_ns,
-        answered_ns,
-    )
-
-
-# The same time base comes with every frame of a stream, and building a `Fraction` costs 2 µs.
+# The same few time bases and sets of slots come with every frame.
 _time_base = functools.lru_cache(maxsize=16)(Fraction)
 
 
-def _mask(slots: Iterable[int]) -> int:
-    mask = 0
-    for slot in slots:
-        mask |= 1 << slot
-    return mask
+@functools.lru_cache(maxsize=1024)
+def _mask(slots: Slots) -> int:
+    return sum(1 << slot for slot in slots)
 
 
-def _slots(mask: int) -> frozenset[int]:
+@functools.lru_cache(maxsize=1024)
+def _slots(mask: int) -> Slots:
     return frozenset(slot for slot in range(mask.bit_length()) if mask >> slot & 1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from fractions import Fraction
 from time import monotonic_ns
 
 import numpy as np
@@ -17,7 +16,7 @@ from ..errors import PipelineError
 from ..pipeline import Pipeline, VideoFrame, VideoOutput
 from ..wire import frames
 from ._control import Vitals
-from ._port import FramePort, Session
+from ._port import FramePort, Picture, Session
 from ._reports import Reporter
 
 _log = logging.getLogger("ai_runner_base.worker")
@@ -143,7 +142,7 @@ class FrameLoop:
         times = self._taken_ns.get(seq, 0), answered_ns
         self._port.send(frames.Result(session.number, seq, *picture, output.is_loading_frame, *times))
 
-    async def _write(self, slot: int, frame: VideoFrame) -> tuple[int, int, int, int, Fraction]:
+    async def _write(self, slot: int, frame: VideoFrame) -> Picture:
         """Convert in this thread what is a mere copy; let a thread wait for a device or compute."""
         if isinstance(frame.data, np.ndarray) and frame.data.dtype == np.uint8:
             return self._port.write(slot, frame)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import PipelineError
 from ..pipeline import VideoFrame, picture_layout, to_uint8
@@ -19,6 +19,9 @@ from ..ring import OutputLedger, Ring
 from ..wire import frames
 
 _PTS_REMEMBERED = 64
+
+Picture = tuple[int, int, int, int, Fraction]
+"""slot, height, width, pts, time base"""
 
 
 @dataclass
@@ -43,16 +46,19 @@ class _Lease:
     """Owner of one slot's memory in NumPy's eyes: when the last view of it goes, the slot goes back.
 
     So a pipeline may keep a picture for as long as it likes, and no later frame is ever written over it.
+
+    :param interface: NumPy's array interface of the slot
     """
 
-    def __init__(self, port: FramePort, slot: int, view: NDArray[np.uint8]) -> None:
-        self._port = port
+    __slots__ = ("__array_interface__", "_free", "_slot")
+
+    def __init__(self, free: Callable[[int], None], slot: int, interface: dict[str, Any]) -> None:
+        self._free = free
         self._slot = slot
-        self._view = view
-        self.__array_interface__ = view.__array_interface__
+        self.__array_interface__ = interface
 
     def __del__(self) -> None:
-        self._port.free(self._slot)
+        self._free(self._slot)
 
 
 class FramePort:
@@ -72,7 +78,9 @@ class FramePort:
         self._outputs = outputs
         self._paused = False
         self._resumed_ns = 0
+        self._most_leased = inputs.slots - 2  # the runner writes one and keeps one waiting
         self._leased: set[int] = set()
+        self._interfaces: dict[int, dict[str, Any]] = {}
         self._freed: deque[int] = deque()
         self._demand_lock = threading.Lock()
         self._owed_demand = 0
@@ -94,14 +102,23 @@ class FramePort:
         A pipeline that keeps more pictures than the ring can spare is given copies.
         """
         self.last_seq = message.seq
-        view = self._inputs.array(message.slot, message.height, message.width)
-        if len(self._leased) >= self._inputs.slots - 2:
-            picture = view.copy()
-            self.free(message.slot)
+        slot, height, width = message.slot, message.height, message.width
+        if len(self._leased) >= self._most_leased:
+            picture = self._inputs.array(slot, height, width).copy()
+            self.free(slot)
         else:
-            self._leased.add(message.slot)
-            picture = np.asarray(_Lease(self, message.slot, view))
+            self._leased.add(slot)
+            picture = np.asarray(_Lease(self.free, slot, self._interface(slot, height, width)))
         return VideoFrame(picture, message.pts, message.time_base)
+
+    def _interface(self, slot: int, height: int, width: int) -> dict[str, Any]:
+        """Array interface of a picture in a slot; NumPy takes longer to make one than a small frame may last."""
+        known = self._interfaces.get(slot)
+        if known is None or known["shape"] != (height, width, 3):
+            address = self._inputs.array(slot, height, width).ctypes.data
+            known = {"version": 3, "shape": (height, width, 3), "typestr": "|u1", "data": (address, False)}
+            self._interfaces[slot] = known
+        return known
 
     def refuse(self, message: frames.FrameReady) -> None:
         """Give back a frame unseen, and ask for another in its place."""
@@ -167,16 +184,14 @@ class FramePort:
 
     # Output
 
-    def write(self, slot: int, frame: VideoFrame) -> tuple[int, int, int, int, Fraction]:
+    def write(self, slot: int, frame: VideoFrame) -> Picture:
         """Convert a picture into an output slot. From the thread that runs the frames.
 
         :returns: the fields of a `frames.Result` from ``slot`` to ``time_base``
         :raises PipelineError: it is no picture, or too large; the slot is free again
         """
         try:
-            layout = picture_layout(frame.data)
-            frames.check_picture(layout.height, layout.width, frame.pts, frame.time_base)
-            to_uint8(frame.data, self._outputs.array(slot, layout.height, layout.width))
+            height, width = self._convert(slot, frame.data)
         except ValueError as error:
             self.ledger.abandon(slot)
             raise PipelineError(f"the pipeline's frame cannot be sent: {error}") from error
@@ -184,12 +199,29 @@ class FramePort:
             self.ledger.abandon(slot)
             raise
         self.ledger.send(slot)
-        return slot, layout.height, layout.width, frame.pts, frame.time_base
+        return slot, height, width, frame.pts, frame.time_base
+
+    def _convert(self, slot: int, data: Any) -> tuple[int, int]:
+        if isinstance(data, np.ndarray) and data.dtype == np.uint8 and data.ndim == 3 and data.shape[2] == 3:
+            # `to_uint8` would do the same after looking at everything else that it could be.
+            height, width, _ = data.shape
+            self._outputs.array(slot, height, width)[...] = data
+        else:
+            layout = picture_layout(data)
+            height, width = layout.height, layout.width
+            to_uint8(data, self._outputs.array(slot, height, width))
+        return height, width
 
     def send(self, message: frames.Result | frames.Returned) -> None:
-        """Send a message, with all that is owed."""
-        demand = self._take_demand(message.session)
-        self._send(message._replace(demand=demand, freed=self._take_freed()))
+        """Send a message, with all that is owed.
+
+        :raises WireError: a number does not fit, such as a pts beyond 64 bits
+        """
+        owed = self._take_demand(message.session), self._take_freed()
+        if isinstance(message, frames.Result):
+            self._send(frames.Result(*message[:-2], *owed))
+        else:
+            self._send(frames.Returned(message.session, message.seq, *owed))
 
     def _take_demand(self, number: int) -> int:
         with self._demand_lock:
@@ -199,12 +231,18 @@ class FramePort:
             return demand
 
     def _take_freed(self) -> frozenset[int]:
+        if not self._freed:
+            return frames.NO_SLOTS
         freed = set()
-        with contextlib.suppress(IndexError):
-            while True:
+        try:
+            while self._freed:
                 freed.add(self._freed.popleft())
+        except IndexError:
+            pass  # another thread took the last one to send it itself
         return frozenset(freed)
 
     def _send(self, message: frames.Result | frames.Returned) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the control thread notices too
+        try:
             self.socket.send(frames.encode(message), socket.MSG_NOSIGNAL)
+        except (BrokenPipeError, ConnectionResetError):
+            return  # the control thread notices too

@@ -1,5 +1,6 @@
-"""Gives every frame back as it is."""
+"""Gives every frame back, brighter by `gain`."""
 
+import numpy as np
 from pydantic import Field
 
 from ai_runner_base import BaseParams, FramePipeline
@@ -13,4 +14,4 @@ class Sample(FramePipeline):
     Params = EchoParams
 
     def transform(self, frame, params):
-        return frame
+        return frame if params.gain == 1 else (frame.array * params.gain).astype(np.uint8)
