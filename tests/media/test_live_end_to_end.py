@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from functools import cache
 from typing import Any
@@ -80,13 +81,15 @@ def _assert_audio_in_sync(viewer: Viewer, frames: tuple[FrameBytes, ...]) -> Non
     """Audio passes on the input's timeline: it spans the pictures, without holes, within 40 ms."""
     times = [float(p.pts * p.time_base) for p in viewer.audio]
     assert times, "no audio came through"
-    assert max(b - a for a, b in zip(times, times[1:], strict=False)) <= 0.040
+    assert max(b - a for a, b in itertools.pairwise(times)) <= 0.040
     first, last = frames[0].pts / 90_000, frames[-1].pts / 90_000
     assert abs(times[0] - first) <= 0.060
     assert abs(times[-1] - last) <= 0.080
 
 
-async def test_a_killed_worker_is_back_within_the_stream_and_leaves_nothing(http: aiohttp.ClientSession) -> None:
+async def test_a_killed_worker_is_back_within_the_stream_and_leaves_nothing(
+    http: aiohttp.ClientSession,
+) -> None:
     frames, viewer = clip(8), Viewer()
     async with runner("--pipeline", "noop") as run:
         await run.wait_health(http, "IDLE")
@@ -106,7 +109,9 @@ async def test_a_killed_worker_is_back_within_the_stream_and_leaves_nothing(http
     assert any(event["type"] == "restart" for event in status["events"])
     pts = [float(p.pts * p.time_base) for p in viewer.pictures]
     assert pts == sorted(set(pts))
-    assert max(b - a for a, b in zip(pts, pts[1:], strict=False)) < 1.0, "output stopped while the worker was away"
+    assert max(b - a for a, b in itertools.pairwise(pts)) < 1.0, (
+        "output stopped while the worker was away"
+    )
     numbers = {frame.pts: number for number, frame in enumerate(frames)}
     right = [read_counter(rgb(p)) == numbers[round(p.pts * p.time_base * 90_000)] for p in viewer.pictures]
     waiting = [index for index, processed in enumerate(right) if not processed]
@@ -172,7 +177,9 @@ async def test_a_second_stream_is_refused_with_the_words_that_orchestrators_know
         assert (await run.call(http, "GET", f"/streams/{first}"))[0] == 404
 
 
-async def test_parameters_change_while_it_runs_and_bad_ones_change_nothing(http: aiohttp.ClientSession) -> None:
+async def test_parameters_change_while_it_runs_and_bad_ones_change_nothing(
+    http: aiohttp.ClientSession,
+) -> None:
     async with runner("--pipeline", "effects") as run:
         await run.wait_health(http, "IDLE")
         stream = await start(run, http, params={**SIZE, "effect": "neon"})
@@ -185,7 +192,9 @@ async def test_parameters_change_while_it_runs_and_bad_ones_change_nothing(http:
         assert (now["params"]["effect"], now["params"]["width"]) == ("cartoon", 512)
         bad = {"subscribe_url": f"{run.url}/ai/trickle/b", "publish_url": f"{run.url}/ai/trickle/b-out"}
         await run.call(http, "DELETE", f"/streams/{stream}")
-        status, answer = await run.call(http, "POST", "/live-video-to-video", {**bad, "params": {"effect": 7}})
+        status, answer = await run.call(
+            http, "POST", "/live-video-to-video", {**bad, "params": {"effect": 7}}
+        )
         assert status == 400
         assert "effect" in answer["detail"]["msg"]
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-
 import numpy as np
 import numpy.typing as npt
 
@@ -152,12 +151,16 @@ class RunnerProcess:
         """Its process id."""
         return self.process.pid
 
-    async def call(self, http: aiohttp.ClientSession, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    async def call(
+        self, http: aiohttp.ClientSession, method: str, path: str, body: Any = None
+    ) -> tuple[int, Any]:
         """Make a request; return the status and the JSON answer."""
         async with http.request(method, self.url + path, json=body) as answer:
             return answer.status, await answer.json()
 
-    async def wait_health(self, http: aiohttp.ClientSession, status: str, limit_s: float = START_LIMIT_S) -> None:
+    async def wait_health(
+        self, http: aiohttp.ClientSession, status: str, limit_s: float = START_LIMIT_S
+    ) -> None:
         """Wait until ``/health`` says `status`.
 
         :raises TimeoutError: it did not in time
