@@ -232,6 +232,42 @@ async def test_a_channel_that_does_not_exist(session: aiohttp.ClientSession) -> 
         assert failures == [publisher.failed]
 
 
+async def test_a_publisher_may_create_its_channel(session: aiohttp.ClientSession) -> None:
+    async with serving(autocreate=True) as served:
+        url = served.url("made")
+        async with Publisher(session, url, "video/mp2t", options=FAST_CLIENT, create=True) as publisher:
+            await publisher.open()
+            assert [(info.name, info.mime) for info in served.server.channels()] == [("made", "video/mp2t")]
+            assert await send(publisher, b"x") == 0
+
+
+async def test_closing_with_delete_is_no_failure(session: aiohttp.ClientSession) -> None:
+    async with serving() as served:
+        served.server.create("ch")
+        failures: list[PeerError] = []
+        publisher = Publisher(
+            session, served.url("ch"), "x/y", options=FAST_CLIENT, on_failed=failures.append
+        )
+        await send(publisher, b"x")
+        await publisher.aclose(delete=True)
+        assert (failures, publisher.failed) == ([], None)
+        assert publisher.counters.segments_sent == 1
+        assert served.server.channels() == []
+
+
+async def test_a_cancelled_close_leaves_no_upload(session: aiohttp.ClientSession) -> None:
+    async with serving() as served:
+        served.server.create("ch")
+        publisher = Publisher(session, served.url("ch"), "x/y", options=FAST_CLIENT)
+        async with publisher.segment() as write:
+            await write(b"x")
+            closing = asyncio.ensure_future(publisher.aclose())
+            await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.wait({closing})
+        await until(lambda: not publisher._uploads)
+
+
 async def test_a_channel_that_is_closed_ends_the_publisher(session: aiohttp.ClientSession) -> None:
     async with serving() as served:
         served.server.create("ch")

@@ -563,13 +563,24 @@ async def test_an_old_peer_without_next_is_written_from_zero(session: aiohttp.Cl
             assert write.seq == 0
 
 
+async def test_a_page_that_is_no_trickle_server_is_not_written_to(session: aiohttp.ClientSession) -> None:
+    async def script(request: Request) -> None:
+        request.reply(200, {"Content-Type": "text/html"}, b"<h1>Welcome</h1>")
+
+    async with scripted(script) as (url, requests):
+        async with Publisher(session, url, "x/y", options=FAST_CLIENT) as publisher:
+            with pytest.raises(PeerError, match="Welcome"):
+                await publisher.open()
+        assert {request.method for request in requests} == {"GET"}
+
+
 async def test_next_is_asked_again_and_then_given_up(session: aiohttp.ClientSession) -> None:
     async def script(request: Request) -> None:
         request.reply(502, body=b"bad gateway")
 
     async with scripted(script) as (url, requests):
         async with Publisher(session, url, "x/y", options=FAST_CLIENT) as publisher:
-            with pytest.raises(PeerError, match=rf"{url}/next: HTTP 502 bad gateway"):
+            with pytest.raises(PeerError, match=rf"{url}/next failed: HTTP 502 bad gateway"):
                 await publisher.open()
         assert len(requests) == FAST_CLIENT.retries + 1
 

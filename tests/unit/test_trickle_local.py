@@ -83,6 +83,24 @@ async def test_a_late_reader_goes_to_the_edge() -> None:
     await subscriber.aclose()
 
 
+async def test_a_late_post_makes_no_reader_go_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ai_runner_base.trickle.local.BEHIND_DELAY_S", 0.01)
+    server = make()
+    publisher, channel = server.publish("ch"), server._existing("ch")
+    for number in range(4):
+        await send(publisher, b"%d" % number)
+    subscriber = server.subscribe("ch", 5)
+    channel.write(1).finish(0.0)
+    assert channel.next_write == 2
+    waiting = asyncio.ensure_future(anext(subscriber))
+    await asyncio.sleep(0.05)
+    late = channel.write(5)
+    late.append(b"5", 0.0)
+    async with asyncio.timeout(2.0):
+        assert (await waiting).seq == 5
+    await subscriber.aclose()
+
+
 async def test_an_overrun_reader_sees_an_incomplete_segment_and_then_the_edge() -> None:
     server = make(segment_bytes=1000, channel_bytes=1200)
     publisher, subscriber = server.publish("ch"), server.subscribe("ch")

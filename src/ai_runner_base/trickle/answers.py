@@ -54,10 +54,14 @@ def decide(status: int, headers: Mapping[str, str], asked: int) -> Decision:
         return Decision(Step.READ, seq)
     if status != STATUS_NO_SEGMENT or latest is None or latest < 0:
         return Decision(Step.FAILED, asked)
-    return _move(latest, seq if asked < 0 and seq is not None else asked)
+    return follow(latest, seq if asked < 0 and seq is not None else asked)
 
 
-def _move(latest: int, wanted: int) -> Decision:
+def follow(latest: int, wanted: int) -> Decision:
+    """Judge where to read on when the wanted segment does not exist.
+
+    :param latest: the channel's next number
+    """
     if latest > wanted:
         return Decision(Step.MOVE, latest)
     if latest < wanted - RING_SEGMENTS:

@@ -186,7 +186,7 @@ class JsonSubscriber:
         try:
             body = await _whole(segment)
             return _object(body) if body else None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self.rejected += 1
             _log.warning("trickle message %d was ignored: %s", segment.seq, error)
             return None

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from ..errors import PeerError
-from .channel import Channel, Channels, Write
+from .answers import Step, follow
+from .channel import Channel, Channels, Missing, Write
 from .cursor import Cursor, SegmentLostError
-from .protocol import CURRENT, NEXT, OVERTAKEN_S
+from .protocol import BEHIND_DELAY_S, CURRENT, NEXT, OVERTAKEN_S
 from .segment import Segment
 
 
@@ -77,7 +78,7 @@ class LocalSubscriber:
             if not isinstance(found, Segment):
                 if self._channel.closed:
                     break
-                self._seq = found.latest
+                await self._follow(found)
                 continue
             segment = await self._open(self._channel, found)
             if segment is not None:
@@ -88,6 +89,12 @@ class LocalSubscriber:
         """Let the segment go; idempotent."""
         self._release()
         self._channel = None
+
+    async def _follow(self, missing: Missing) -> None:
+        decision = follow(missing.latest, missing.seq)
+        if decision.step is Step.WAIT:
+            await asyncio.sleep(BEHIND_DELAY_S)
+        self._seq = decision.seq
 
     async def _open(self, channel: Channel, found: Segment) -> LocalSegment | None:
         """Wait for the first byte; None sends the caller to look again, at the live edge."""

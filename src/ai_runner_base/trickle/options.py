@@ -11,7 +11,7 @@ import aiohttp
 from yarl import URL
 
 from ..errors import CallerError
-from .protocol import OVERTAKEN_S
+from .protocol import BEHIND_DELAY_S, OVERTAKEN_S
 
 _log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class ClientOptions:
     overtaken_s: float = OVERTAKEN_S
     retries: int = 5
     retry_delay_s: float = 0.5
-    behind_delay_s: float = 0.25
+    behind_delay_s: float = BEHIND_DELAY_S
     write_timeout_s: float = 5.0
     answer_timeout_s: float = 10.0
     buffer_bytes: int = 1 * MIB

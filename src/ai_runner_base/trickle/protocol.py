@@ -18,6 +18,9 @@ NEXT: Final = -1
 CURRENT: Final = -2
 """Read only: the newest segment that was started (0 before any write)."""
 
+NEXT_PART: Final = "next"
+"""In place of a number: ask for the next one."""
+
 STATUS_NO_SEGMENT: Final = 470
 """The channel exists, the segment does not."""
 
@@ -29,6 +32,8 @@ CLOSED_VALUE: Final = "terminated"
 HEADER_RESET: Final = "Lp-Trickle-Reset"
 HEADER_CREATE_MIME: Final = "Expect-Content"
 
+BEHIND_DELAY_S: Final = 0.25
+"""Before a reader asks again when the channel's next number is a little lower than the one it wants."""
 OVERTAKEN_S: Final = 2.0
 """Silence after which a reader leaves a segment that was never ended, when the next one has already started."""
 

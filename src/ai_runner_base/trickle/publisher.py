@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,7 +14,7 @@ import aiohttp
 from ..errors import PeerError
 from .http import FAULTS, TRUST_FAULTS, TRUST_HINT, Peer, header_seq, short_text
 from .options import ClientOptions
-from .protocol import HEADER_CLOSED, HEADER_LATEST
+from .protocol import HEADER_CLOSED, HEADER_CREATE_MIME, HEADER_LATEST, NEXT_PART
 from .upload import Result, Upload
 
 _log = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class Publisher:
     :param url: the channel's URL
     :param mime: content type of the segments
     :param start: first sequence number; None asks the peer, and sends a reset if there was a writer before us
+    :param create: make the channel first; orchestrators make theirs by themselves
     :param on_failed: called once when the publisher gives up; must not raise
     """
 
@@ -58,6 +59,7 @@ class Publisher:
         *,
         options: ClientOptions | None = None,
         start: int | None = None,
+        create: bool = False,
         on_failed: Callable[[PeerError], None] | None = None,
     ) -> None:
         self.peer = Peer(session, url, options or ClientOptions())
@@ -65,6 +67,7 @@ class Publisher:
         self.failed: PeerError | None = None
         self._mime = mime
         self._seq = start
+        self._create = create
         self._on_failed = on_failed
         self._reset = False
         self._ahead: Upload | None = None
@@ -103,6 +106,9 @@ class Publisher:
         if self._closing:
             raise PeerError(f"the publisher of {self.peer.name} is closed")
         self._check()
+        if self._create:
+            await self._ask("POST", "", {HEADER_CREATE_MIME: self._mime})
+            self._create = False
         if self._seq is None or (self._ahead is not None and self._ahead.result is Result.CONSUMED):
             await self._ask_next(restart=self._seq is None)
         if self._ahead is None:
@@ -159,12 +165,22 @@ class Publisher:
 
         :raises PeerError: it has ended, or the peer cannot be reached
         """
+        self._seq = await self._ask("GET", NEXT_PART) or 0
+        self._ahead = None
+        self._reset = restart and self._seq > 0
+
+    async def _ask(self, method: str, part: str, headers: Mapping[str, str] | None = None) -> int | None:
+        """Ask until there is an answer.
+
+        :return: the channel's next number, if the answer has it
+        :raises PeerError: the channel has ended, or the peer cannot be reached
+        """
         reason = ""
         for attempt in range(self.peer.options.retries + 1):
             if attempt:
                 await asyncio.sleep(self.peer.options.retry_delay_s)
             try:
-                self._seq = await self._next_seq()
+                return await self._ask_once(method, part, headers)
             except ChannelEndedError as error:
                 raise self._fail(error) from None
             except TRUST_FAULTS as error:
@@ -172,19 +188,11 @@ class Publisher:
                 raise self._fail(untrusted) from error
             except (*FAULTS, PeerError) as error:
                 reason = str(error) or repr(error)
-                continue
-            self._ahead = None
-            self._reset = restart and self._seq > 0
-            return
-        raise self._fail(PeerError(f"cannot ask {self.peer.name}/next: {reason}"))
+        raise self._fail(PeerError(f"{method} {self.peer.name}/{part} failed: {reason}"))
 
-    async def _next_seq(self) -> int:
-        """Ask once.
-
-        :raises PeerError: and what `aiohttp` raises: it did not say
-        """
+    async def _ask_once(self, method: str, part: str, headers: Mapping[str, str] | None) -> int | None:
         async with asyncio.timeout(self.peer.options.answer_timeout_s):
-            response = await self.peer.request("GET", "next")
+            response = await self.peer.request(method, part, headers=headers)
             try:
                 text = await short_text(response)
             finally:
@@ -193,11 +201,11 @@ class Publisher:
         if response.status == 404 or HEADER_CLOSED in response.headers:
             raise ChannelEndedError(f"trickle channel {self.peer.name} does not exist: {answer}")
         latest = header_seq(response, HEADER_LATEST)
-        if response.status == 200 and latest is not None and latest >= 0:
-            return latest
-        if response.status == 400:
-            return 0  # go-livepeer before 0.8.11 takes "next" for a bad number
-        raise PeerError(answer)
+        if part == NEXT_PART and response.status == 400:
+            return 0  # go-livepeer before 0.8.11 takes the word for a bad number
+        if response.status != 200 or (part == NEXT_PART and (latest is None or latest < 0)):
+            raise PeerError(answer)
+        return latest
 
     # --- uploads ---
 

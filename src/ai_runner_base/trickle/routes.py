@@ -24,6 +24,7 @@ from .protocol import (
     HEADER_RESET,
     HEADER_SEQ,
     NEXT,
+    NEXT_PART,
     STATUS_NO_SEGMENT,
     parse_seq,
 )
@@ -81,7 +82,7 @@ class Routes:
         return [
             web.post(channel + "{slash:/?}", self.create),
             web.delete(channel + "{slash:/?}", self.delete),
-            web.get(channel + "/next{slash:/?}", self.next, allow_head=False),
+            web.get(channel + f"/{NEXT_PART}" + "{slash:/?}", self.next, allow_head=False),
             web.post(part + "{slash:/?}", self.write),
             web.get(part + "{slash:/?}", self.read, allow_head=False),
             web.delete(part + "{slash:/?}", self.end_segment),
@@ -276,6 +277,7 @@ def _read_headers(cursor: Cursor, latest: int) -> dict[str, str]:
         HEADER_SEQ: str(cursor.segment.seq),
         "Content-Type": cursor.channel.mime or DEFAULT_MIME,
         "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
     }
     if cursor.segment.seq != latest:
         headers[HEADER_LATEST] = str(latest)

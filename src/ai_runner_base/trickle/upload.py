@@ -178,17 +178,15 @@ class Upload:
                 await self._wanted.wait()
 
     async def _attempt(self) -> Result:
+        deadline = self._deadline = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as self._deadline:
+            async with deadline:
                 if self.finished:
                     self._set_deadline()
                 return await self._post()
         except FAULTS as error:
-            self.reason = (
-                f"no answer within {self._peer.options.answer_timeout_s:g} s"
-                if isinstance(error, TimeoutError)
-                else repr(error)
-            )
+            late = f"no answer within {self._peer.options.answer_timeout_s:g} s"
+            self.reason = late if deadline.expired() else repr(error)
             return Result.FAILED
         finally:
             self._writer = self._deadline = None
