@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         PipelineSpec,
         VideoFrame,
         VideoOutput,
+        hints,
     )
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ __all__ = [
     "VideoFrame",
     "VideoOutput",
     "__version__",
+    "hints",
 ]
 
 
