@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -98,3 +101,19 @@ def test_what_cannot_be_done_is_said_and_leaves_nothing(
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_url_that_ffmpeg_opens_is_an_input_too(tmp_path: Path) -> None:
+    count = write_clip(tmp_path / "clip.ts", 1, ClipOptions(width=128, height=128))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}/clip.ts"
+            done = run("--pipeline", "noop", "-i", url, "-o", tmp_path / "out.mp4")
+        finally:
+            server.shutdown()
+            thread.join(5)
+    assert done.returncode == 0, done.stderr
+    assert len(pictures(tmp_path / "out.mp4")) == count

@@ -109,9 +109,7 @@ async def test_a_killed_worker_is_back_within_the_stream_and_leaves_nothing(
     assert any(event["type"] == "restart" for event in status["events"])
     pts = [float(p.pts * p.time_base) for p in viewer.pictures]
     assert pts == sorted(set(pts))
-    assert max(b - a for a, b in itertools.pairwise(pts)) < 1.0, (
-        "output stopped while the worker was away"
-    )
+    assert max(b - a for a, b in itertools.pairwise(pts)) < 1.0, "output stopped while the worker was away"
     numbers = {frame.pts: number for number, frame in enumerate(frames)}
     right = [read_counter(rgb(p)) == numbers[round(p.pts * p.time_base * 90_000)] for p in viewer.pictures]
     waiting = [index for index, processed in enumerate(right) if not processed]
@@ -223,3 +221,16 @@ async def _collect_events(http: aiohttp.ClientSession, url: str) -> list[str]:
     async for body in JsonSubscriber(Subscriber(http, url, start=0)):
         messages.append(str(body["event"].get("message", "")))
     return messages
+
+
+async def test_a_4k_stream_fits_into_a_512_pipeline(http: aiohttp.ClientSession) -> None:
+    frames = split_frames(encode_ts_clip(1, ClipOptions(width=3840, height=2160, fps=10)))
+    viewer = Viewer()
+    async with runner("--pipeline", "noop") as run:
+        await run.wait_health(http, "IDLE")
+        await start(run, http)
+        watching = asyncio.create_task(viewer.watch(http, f"{run.url}/ai/trickle/a-out"))
+        await send(http, f"{run.url}/ai/trickle/a", frames, speed=0.5)
+        await asyncio.wait_for(watching, 30)
+    assert viewer.pictures
+    assert {(p.width, p.height) for p in viewer.pictures} == {(512, 512)}
