@@ -28,7 +28,7 @@ from packaging.version import InvalidVersion, Version
 
 from ai_runner_base.errors import CallerError
 
-_CLAUSE = re.compile(r"(~=|===|==|!=|<=|>=|<|>|=)?\s*([^\s~=!<>]+)")
+_CLAUSE = re.compile(r"(~=|==|!=|<=|>=|<|>|=)?\s*([^\s~=!<>]+)")
 
 
 def conda_version(version: Version) -> str:
