@@ -119,7 +119,7 @@ class TsDemuxer:
         buffer = self._rest + data if self._rest else data
         at, end = 0, len(buffer) - PACKET_BYTES
         while at <= end:
-            if not self._synced or buffer[at] != SYNC:
+            if not self._synced or not _is_packet(buffer, at):
                 at = self._find_packet(buffer, at)
                 if not self._synced:
                     break
@@ -155,7 +155,7 @@ class TsDemuxer:
         while (at := buffer.find(SYNC, at)) >= 0:
             if at + PACKET_BYTES >= len(buffer):
                 return at
-            if buffer[at + PACKET_BYTES] == SYNC:
+            if _is_packet(buffer, at):
                 self._synced = True
                 return at
             at += 1
@@ -261,10 +261,19 @@ class TsDemuxer:
         self._out.append(Program(video, audio, tuple(streams)))
 
 
+def _is_packet(buffer: bytes, at: int) -> bool:
+    """Whether a packet begins here and, where that can be seen, the next one right behind it.
+
+    A sender that breaks off in the middle of a packet must not cost us the first packet of what it sends next.
+    """
+    after = at + PACKET_BYTES
+    return buffer[at] == SYNC and (after >= len(buffer) or buffer[after] == SYNC)
+
+
 def _is_stuffed(buffer: bytes, at: int) -> bool:
-    """Whether an adaptation field holds more than its flags account for."""
+    """Whether an adaptation field is there to fill the packet: it holds more than its flags account for."""
     length = buffer[at]
-    if length == 0:
+    if length == 0 or buffer[at + 1] == 0:
         return True
     flags = buffer[at + 1]
     used = 1 + 6 * bool(flags & 0x10) + 6 * bool(flags & 0x08) + bool(flags & 0x04)
