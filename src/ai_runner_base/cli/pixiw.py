@@ -255,7 +255,9 @@ def invoke(argv: Sequence[str]) -> int:
     verbose = any(word in ("-v", "--verbose") for word in argv)
     raise_on_sigterm()
     try:
-        result = cli.main(args=list(argv), prog_name="pixiw", standalone_mode=False)
+        # Not `cli.main`, which would turn Ctrl-C into an exception and a line of its own.
+        with cli.make_context("pixiw", list(argv)) as context:
+            result = cli.invoke(context)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
@@ -263,8 +265,9 @@ def invoke(argv: Sequence[str]) -> int:
         return error.exit_code
     except Terminated:
         return 143
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped; nothing is left half-made", err=True)
+    except KeyboardInterrupt:
+        start = "\n" if sys.stderr.isatty() else ""  # a terminal has just printed ^C
+        click.echo(f"{start}stopped; nothing is left half-made", err=True)
         return 130
     except RunnerError as error:
         _show(error, verbose=verbose)
