@@ -35,12 +35,16 @@ def _end_process(code: object) -> None:
 
 
 class FrameThread(Executor):
-    """One thread for whatever is submitted and, after `run_frames_of`, for frames."""
+    """One thread for whatever is submitted and, after `run_frames_of`, for frames.
+
+    Attribute ``seq_at_job`` is the frame begun last when the last job ended; the loop may set it to None.
+    """
 
     def __init__(self, port: FramePort, vitals: Vitals, reporter: Reporter) -> None:
         self._port = port
         self._vitals = vitals
         self._reporter = reporter
+        self.seq_at_job: int | None = None
         self._pipeline: FramePipeline | None = None
         self._jobs: deque[Callable[[], None]] = deque()
         self._inbox: deque[frames.FrameReady] = deque()
@@ -69,7 +73,9 @@ class FrameThread(Executor):
             if not future.set_running_or_notify_cancel():
                 return
             try:
-                future.set_result(fn(*args, **kwargs))
+                result = fn(*args, **kwargs)
+                self.seq_at_job = self._port.last_seq
+                future.set_result(result)
             except BaseException as error:
                 future.set_exception(error)
 

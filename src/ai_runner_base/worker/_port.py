@@ -177,7 +177,9 @@ class FramePort:
         self._paused = True
 
     def resume(self) -> None:
-        """Ask again; frames that were sent before this moment are out of date."""
+        """Ask again, if it was paused; frames that were sent before this moment are out of date then."""
+        if not self._paused:
+            return
         self._paused = False
         self._resumed_ns = time.monotonic_ns()
         self.flush()

@@ -159,13 +159,15 @@ class _Worker:
 
     async def _update_params(self, update: control.UpdateParams, group: asyncio.TaskGroup) -> None:
         """Between two frames, and say from which one on the new parameters hold."""
-        running, port = self._running, self._port
-        if running is None or port is None:
+        running, port, thread = self._running, self._port, self._frame_thread
+        if running is None or port is None or thread is None:
             return
         try:
             async with self._between_frames:
+                thread.seq_at_job = None
                 reload = await running.update(update.params)
-                from_seq = port.last_seq + 1
+                # Frames go on in the frame thread while this loop comes to read: it noted the number itself.
+                from_seq = 1 + (thread.seq_at_job if thread.seq_at_job is not None else port.last_seq)
         except ParamsError as error:
             self._control.send(control.ParamsRejected(update.request, list(error.details)))
         except Exception as error:
