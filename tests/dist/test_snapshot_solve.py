@@ -1,0 +1,153 @@
+"""Every environment of pixi.toml solved against real records of conda-forge, with and without a CUDA driver.
+
+The records are a snapshot of the channel's index that is not part of this repository: the folder that
+``AI_RUNNER_CONDA_SNAPSHOT`` names, or ``../shared/conda-forge-snapshot``. In-repo packages take part with what
+their rendered recipes require.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from rattler import RepoDataRecord
+from tests._support.workspaces import FakeVariant
+
+from ai_runner_base.channel import ChannelProvider
+from ai_runner_base.workspace import EnvironmentPlan, Host, Variant, read_manifest, resolve, solve
+
+pytestmark = pytest.mark.dist
+
+REPOSITORY = Path(__file__).parents[2]
+SNAPSHOT = Path(
+    os.environ.get("AI_RUNNER_CONDA_SNAPSHOT", REPOSITORY.parent / "shared" / "conda-forge-snapshot")
+)
+MANIFEST = read_manifest(REPOSITORY / "pixi.toml")
+needs_snapshot = pytest.mark.skipif(
+    not (SNAPSHOT / "noarch" / "repodata.json").exists(), reason=f"no snapshot of conda-forge in {SNAPSHOT}"
+)
+
+_SYSTEM = {"__unix": "0", "__linux": "5.10", "__glibc": "2.28", "__archspec": "1"}
+HOSTS = {
+    "cpu": Host("linux-64", _SYSTEM, "x86_64_v3"),
+    "cuda 12.6": Host("linux-64", {**_SYSTEM, "__cuda": "12.6"}, "x86_64_v3"),
+    "cuda 12.8": Host("linux-64", {**_SYSTEM, "__cuda": "12.8"}, "x86_64_v3"),
+    "cuda 13.0": Host("linux-64", {**_SYSTEM, "__cuda": "13.0"}, "x86_64_v3"),
+}
+TOLD = (
+    "python",
+    "ai-runner-base",
+    "av",
+    "ffmpeg",
+    "numpy",
+    "py-opencv",
+    "pytorch",
+    "cuda-version",
+    "pytest",
+    "mypy",
+    "py-rattler",
+)
+
+
+# import-linter needs it, but the snapshot leaves it out.
+NOT_IN_SNAPSHOT = (FakeVariant("grimp", ("python",), version="3.14"),)
+
+
+@pytest.fixture(scope="module")
+def in_repo(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A channel whose index lists the in-repo packages as their recipes describe them."""
+    provider = ChannelProvider(tmp_path_factory.mktemp("work"))
+    plans = [resolve(MANIFEST, name, HOSTS["cuda 12.8"]) for name in MANIFEST.environments]
+    rendered = {variant.name: variant for plan in plans for variant in provider.variants(plan.source)}
+    return _write_index(tmp_path_factory.mktemp("in-repo"), rendered.values())
+
+
+@pytest.fixture(scope="module")
+def supplement(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A channel of stand-ins for what the snapshot does not have at all."""
+    for subdir in ("noarch", "linux-64"):
+        packages = json.loads((SNAPSHOT / subdir / "repodata.json").read_text())["packages.conda"]
+        there = {record["name"] for record in packages.values()}
+        assert not there & {variant.name for variant in NOT_IN_SNAPSHOT}
+    return _write_index(tmp_path_factory.mktemp("supplement"), NOT_IN_SNAPSHOT)
+
+
+def _write_index(channel: Path, variants: Iterable[Variant]) -> str:
+    for subdir, records in (("noarch", _records(variants)), ("linux-64", {})):
+        (channel / subdir).mkdir(parents=True)
+        index = {"info": {"subdir": subdir}, "packages": {}, "packages.conda": records}
+        (channel / subdir / "repodata.json").write_text(json.dumps(index))
+    return channel.as_uri()
+
+
+def _records(variants: Iterable[Variant]) -> dict[str, object]:
+    return {
+        f"{variant.name}-{variant.version}-{variant.build}.conda": {
+            "name": variant.name,
+            "version": variant.version,
+            "build": variant.build,
+            "build_number": 0,
+            "depends": list(variant.depends),
+            "constrains": list(variant.constrains),
+            "subdir": "noarch",
+            "noarch": "python",
+            "sha256": "0" * 64,
+            "timestamp": 1_700_000_000_000,
+        }
+        for variant in variants
+    }
+
+
+@pytest.fixture
+def channels(in_repo: str, supplement: str) -> list[str]:
+    """In order of priority."""
+    return [in_repo, SNAPSHOT.as_uri(), supplement]
+
+
+def _solve(
+    environment: str, host: str, channels: list[str]
+) -> tuple[EnvironmentPlan, dict[str, RepoDataRecord]]:
+    plan = resolve(MANIFEST, environment, HOSTS[host])
+    records = asyncio.run(solve(plan, channels))
+    found = {record.name.normalized: record for record in records}
+    told = ", ".join(f"{name} {found[name].version} {found[name].build}" for name in TOLD if name in found)
+    print(f"{environment} on {host} ({plan.platform.name}): {len(found)} packages; {told}")
+    return plan, found
+
+
+@needs_snapshot
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("environment", MANIFEST.environments)
+def test_every_environment_solves_on_every_host(environment: str, host: str, channels: list[str]) -> None:
+    plan, found = _solve(environment, host, channels)
+    has_driver = host in ("cuda 12.8", "cuda 13.0")
+    assert plan.platform.name == ("linux-64-cuda" if has_driver else "linux-64")
+    assert {spec.split()[0] for spec in plan.specs} <= set(found)
+    assert (3, 11) <= tuple(map(int, str(found["python"].version).split(".")[:2])) < (3, 14)
+    assert all(record.channel != channels[0] or name in plan.recipes for name, record in found.items())
+    if not has_driver:
+        assert not [name for name in found if name.startswith(("cuda-", "libcublas", "libcudnn"))]
+
+
+@needs_snapshot
+@pytest.mark.parametrize(
+    ("host", "build"), [("cpu", "cpu"), ("cuda 12.6", "cpu"), ("cuda 12.8", "cuda"), ("cuda 13.0", "cuda")]
+)
+def test_the_same_environment_gets_cuda_builds_where_there_is_a_driver(
+    host: str, build: str, channels: list[str]
+) -> None:
+    _, found = _solve("torch", host, channels)
+    assert str(found["pytorch"].build).startswith(build)
+    version = str(found["cuda-version"].version) if "cuda-version" in found else None
+    assert (version is not None and version.startswith("12.")) == (build == "cuda")
+
+
+@needs_snapshot
+def test_the_runner_itself_brings_neither_torch_nor_cuda(channels: list[str]) -> None:
+    for host in HOSTS:
+        _, found = _solve("default", host, channels)
+        assert {"pytorch", "cuda-version", "cuda-cudart"}.isdisjoint(found)
