@@ -204,6 +204,17 @@ async def test_giving_up_a_wait_loses_nothing(session: aiohttp.ClientSession) ->
                 assert await whole(await anext(subscriber)) == b"x"
 
 
+async def test_closing_a_reader_ends_who_waits_for_it(session: aiohttp.ClientSession) -> None:
+    async with serving() as served:
+        served.server.create("ch")
+        subscriber = Subscriber(session, served.url("ch"), options=FAST_CLIENT)
+        waiting = asyncio.ensure_future(anext(subscriber, None))
+        await asyncio.sleep(0.05)
+        await subscriber.aclose()
+        async with within():
+            assert await waiting is None
+
+
 async def test_a_silent_get_is_asked_again(session: aiohttp.ClientSession) -> None:
     async with serving() as served:
         served.server.create("ch")

@@ -306,6 +306,19 @@ async def test_a_peer_that_sends_nothing_but_empty_segments_does_not_spin(
         assert len(requests) < 30
 
 
+async def test_a_peer_that_always_moves_us_on_does_not_spin(session: aiohttp.ClientSession) -> None:
+    async def script(request: Request) -> None:
+        request.reply(470, {SEQ: request.part, LATEST: str(int(request.part) + 1)})
+
+    options = replace(FAST_CLIENT, behind_delay_s=0.05)
+    async with scripted(script) as (url, requests):
+        reading = asyncio.create_task(read_all(Subscriber(session, url, 0, options=options)))
+        await asyncio.sleep(0.5)
+        reading.cancel()
+        await asyncio.wait({reading})
+        assert len(requests) < 30
+
+
 # --- writing ---
 
 

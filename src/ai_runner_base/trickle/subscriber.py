@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 import aiohttp
 
-from ..errors import PeerError
-from .answers import Decision, Step, decide
-from .http import FAULTS, TRUST_FAULTS, TRUST_HINT, Peer, short_text
+from .http import Peer
 from .options import ClientOptions
 from .protocol import CURRENT, RING_SEGMENTS
+from .pursuit import Pursuit
 from .received import Opened, ReceivedSegment
-
-_log = logging.getLogger(__name__)
 
 
 class Subscriber:
@@ -95,7 +91,7 @@ class Subscriber:
     async def _reopen(self, seq: int) -> Opened | None:
         """Ask for a segment again after its connection broke; None when it is not to be had any more."""
         self.resumed += 1
-        opened = await self._open(seq)
+        opened = await Pursuit(self.peer, seq).run()
         if opened is not None and opened.seq != seq:
             opened.response.close()
             return None
@@ -111,20 +107,16 @@ class Subscriber:
         if replacement is not None:
             await self._abandon_pending()
             return replacement
-        if self._pending is None:
-            self._preconnect(self._seq)
-        pending = self._pending
-        if pending is None:
-            return None
+        pending = self._pending or self._preconnect(self._seq)
         # wait, not await: a caller that gives up waiting must not cancel the request.
         await asyncio.wait({pending})
         self._pending = None
-        return pending.result()
+        return None if pending.cancelled() else pending.result()
 
-    def _preconnect(self, seq: int) -> None:
+    def _preconnect(self, seq: int) -> asyncio.Task[Opened | None]:
         self._seq = seq
-        if self._pending is None:
-            self._pending = asyncio.create_task(self._open(seq), name=f"trickle-get-{seq}")
+        self._pending = asyncio.create_task(Pursuit(self.peer, seq).run(), name=f"trickle-get-{seq}")
+        return self._pending
 
     async def _abandon_pending(self) -> None:
         pending, self._pending = self._pending, None
@@ -136,75 +128,3 @@ class Subscriber:
             opened = pending.result()
             if opened is not None:
                 opened.response.close()
-
-    async def _open(self, seq: int) -> Opened | None:
-        """Ask until a segment's first byte is there.
-
-        :return: None when the channel has ended
-        :raises PeerError: too many failures in a row
-        """
-        failures, restarts = 0, 0
-        options = self.peer.options
-        while True:
-            try:
-                response = await self._ask(seq)
-            except TRUST_FAULTS as error:
-                raise PeerError(f"{self.peer.name} is not trusted: {error}", hint=TRUST_HINT) from error
-            except FAULTS as error:
-                failures = self._failed(failures, seq, repr(error))
-                await asyncio.sleep(options.retry_delay_s)
-                continue
-            if response is None:
-                continue  # silence: ask again
-            decision = decide(response.status, response.headers, seq)
-            if decision.step is Step.READ:
-                return Opened(response, decision.seq)
-            text = await self._dismiss(response)
-            if decision.step is Step.ENDED:
-                return None
-            if decision.step is Step.FAILED:
-                failures = self._failed(failures, seq, f"HTTP {response.status} {text}".strip())
-                await asyncio.sleep(options.retry_delay_s)
-                continue
-            failures, restarts = 0, restarts + 1 if decision.step is Step.RESTARTED else 0
-            seq = await self._follow(decision, seq, restarts)
-
-    async def _follow(self, decision: Decision, seq: int, restarts: int) -> int:
-        if decision.step is Step.MOVE:
-            return decision.seq
-        await asyncio.sleep(self.peer.options.behind_delay_s)
-        if restarts >= 2:
-            _log.warning("%s started to count again; we were at %d", self.peer.name, seq)
-            return decision.seq
-        return seq
-
-    async def _ask(self, seq: int) -> aiohttp.ClientResponse | None:
-        """GET one segment; None when nothing came before it is time to ask again."""
-        try:
-            async with asyncio.timeout(self.peer.options.reissue_s) as deadline:
-                return await self.peer.request("GET", seq)
-        except TimeoutError:
-            if deadline.expired():
-                return None
-            raise
-
-    async def _dismiss(self, response: aiohttp.ClientResponse) -> str:
-        try:
-            async with asyncio.timeout(self.peer.options.connect_timeout_s):
-                text = await short_text(response)
-            response.release()
-            return text
-        except FAULTS:
-            return ""
-        finally:
-            response.close()
-
-    def _failed(self, failures: int, seq: int, what: str) -> int:
-        """Count a failure.
-
-        :raises PeerError: it was one too many
-        """
-        if failures >= self.peer.options.retries:
-            raise PeerError(f"cannot read {self.peer.name}/{seq}: {what}, {failures + 1} times in a row")
-        _log.info("reading %s/%d failed, trying again: %s", self.peer.name, seq, what)
-        return failures + 1
