@@ -96,7 +96,9 @@ def test_a_missing_project_is_recognised() -> None:
 
 def test_a_conflict_and_a_dead_network_are_told_apart() -> None:
     assert PipError(["ERROR: ResolutionImpossible: for help visit ..."]).is_conflict
-    assert PipError(["WARNING: Retrying ... NewConnectionError('...')"]).is_unreachable
+    assert PipError(
+        ["WARNING: Retrying (...) after connection broken by 'NewConnectionError(...)'"]
+    ).is_unreachable
     assert PipError(["something else"]).not_found is None
 
 

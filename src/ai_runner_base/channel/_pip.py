@@ -61,8 +61,7 @@ class PipError(Exception):
     @property
     def is_unreachable(self) -> bool:
         """No index answered."""
-        words = ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "Max retries exceeded")
-        return any(word in line for line in self.log for word in words)
+        return any("connection broken by" in line or "Max retries exceeded" in line for line in self.log)
 
 
 @dataclass(frozen=True)

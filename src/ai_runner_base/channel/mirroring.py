@@ -34,6 +34,7 @@ from .host_python import HostPython
 
 if TYPE_CHECKING:
     from ._asks import Ask
+    from ._solving import Solver
 
 _FORMAT = 1
 _WORKERS = 2
@@ -105,17 +106,26 @@ class _Job:
         solver = Solver(self.channel, self.constraints, virtual_packages)
         with self.channel.lock(self.reporter):
             known = set(self.channel.packages())
-            if not refresh and self.channel.is_indexed:
-                self._renew_host()
-                if files := solver.try_all(groups):
-                    self._remember(files)
-                    return Mirrored(self.channel.url)
-            with self.channel.work_dir() as work:
-                made = _Maker(self, groups, work, solver.has_cuda).make()
-                self.channel.publish(made.files, self._keep, self.reporter)
-            self._remember(solver.solve_all(groups))
-        new = sorted(set(self.channel.packages()) - known)
-        return Mirrored(self.channel.url, tuple(new), made.fetched_bytes)
+            fetched_bytes = 0
+            if refresh or not self._satisfies(solver, groups):
+                with self.channel.work_dir() as work:
+                    made = _Maker(self, groups, work, solver.has_cuda).make()
+                    self.channel.publish(made.files, self._keep, self.reporter)
+                fetched_bytes = made.fetched_bytes
+                self._remember(solver.solve_all(groups))
+            new = sorted(set(self.channel.packages()) - known)
+        return Mirrored(self.channel.url, tuple(new), fetched_bytes)
+
+    def _satisfies(self, solver: Solver, groups: Mapping[str, Sequence[Ask]]) -> bool:
+        """Try the channel as it is, with the interpreter as it is now."""
+        if not self.channel.is_indexed:
+            return False
+        self._renew_host()
+        files = solver.try_all(groups)
+        if not files or not all(file in self.channel for file in files):
+            return False
+        self._remember(files)
+        return True
 
     def _renew_host(self) -> None:
         """Replace the python package where the interpreter is another one than last time."""
