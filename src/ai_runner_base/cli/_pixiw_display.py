@@ -51,7 +51,7 @@ class Display:
         self._sums: dict[str, tuple[int, int, float]] = {}
 
     def handle(self, event: dict[str, Any]) -> None:
-        """Show one event; see `_pixiw_agent.PipeReporter`."""
+        """Show one event; see `_pixiw_events.EventReporter`."""
         match event["event"]:
             case "step":
                 self._start(event["id"], _Running(event["stage"], event["name"], event["total_bytes"]))
