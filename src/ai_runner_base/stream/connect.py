@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 VIDEO_MIME = "video/mp2t"
 EVENTS_MIME = "application/json"
+EVENTS_LINGER_S = 0.3
+"""Between the last event and the end of its channel: a reader that has not asked yet would get a 404 instead."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class LiveStream:
         """Send the stream's events; the channel is ended with the stream, as gateways expect (contract 1.9)."""
         publisher = JsonPublisher(self._connector.writer(self._request.events_url, EVENTS_MIME))
         channels.push_async_callback(publisher.aclose, delete=True)
+        channels.push_async_callback(asyncio.sleep, EVENTS_LINGER_S)
         self.stream.events.listen(publisher.put)
 
     async def _follow_control(self) -> None:

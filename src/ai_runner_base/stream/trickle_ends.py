@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
@@ -20,8 +21,14 @@ log = logging.getLogger(__name__)
 
 STOP_LIMIT_S = 2.0
 FLUSH_LIMIT_S = 3.0
+AUDIO_WAIT_NS = 40_000_000
+"""Longest wait of an audio packet for a frame to ride with, when the picture stalls."""
 OUTPUT_BUFFER_BYTES = 8 << 20
 """What may wait for a slow channel: several seconds of video; beyond it, output skips to the next segment."""
+
+
+_UNMEASURED = Stamps()
+"""Of a waiting picture: bytes with stamps are a picture's, bytes without are audio."""
 
 
 class TrickleSource:
@@ -109,6 +116,8 @@ class TrickleSink:
         self._loop = asyncio.get_running_loop()
         self._encoder: LiveEncoder | None = None
         self._on_sent: Callable[[Stamps], None] = lambda _: None
+        self._coming: deque[tuple[bytes, Cut | None]] = deque()
+        self._woken_ns = 0
         self._waiting: deque[tuple[bytes, Cut | None]] = deque()
         self._waiting_bytes = 0
         self._skipping = False
@@ -145,7 +154,7 @@ class TrickleSink:
         if self._encoder is None:
             done()
             return
-        self._encoder.submit(pixels, pts, time_base, stamps, done)
+        self._encoder.submit(pixels, pts, time_base, stamps or _UNMEASURED, done)
 
     def submit_audio(self, packet: AudioPacket) -> None:
         """Queue one audio packet."""
@@ -153,15 +162,28 @@ class TrickleSink:
             self._encoder.submit_audio(packet)
 
     def _on_bytes(self, data: bytes, cut: Cut | None, stamps: Stamps | None) -> None:
+        """Hand bytes to the event loop, on the encode thread.
+
+        Audio (no stamps) rides with the next frame: waking the loop costs more than the packet itself.
+        """
+        self._coming.append((data, cut))
+        now_ns = time.monotonic_ns()
         if stamps is not None:
             self._on_sent(stamps)
-        self._loop.call_soon_threadsafe(self._enqueue, data, cut)
+        elif now_ns - self._woken_ns < AUDIO_WAIT_NS:
+            return
+        self._woken_ns = now_ns
+        self._loop.call_soon_threadsafe(self._take_over)
 
     def _on_encoder_end(self, error: RunnerError | None) -> None:
         if error is not None:
             self._loop.call_soon_threadsafe(self._on_failed, f"output: {error}")
 
     # --- channel side, on the event loop ----------------------------------------------------------------------------
+
+    def _take_over(self) -> None:
+        while self._coming:
+            self._enqueue(*self._coming.popleft())
 
     def _enqueue(self, data: bytes, cut: Cut | None) -> None:
         if self._waiting_bytes + len(data) > OUTPUT_BUFFER_BYTES:
@@ -176,15 +198,19 @@ class TrickleSink:
         self._changed.set()
 
     async def _next(self) -> tuple[bytes, Cut | None] | None:
-        """Wait for the next piece; None at the end."""
+        """Wait for the next piece, joined with what follows it in its segment; None at the end."""
         while not self._waiting:
             if self._finished:
                 return None
             self._changed.clear()
             await self._changed.wait()
         data, cut = self._waiting.popleft()
-        self._waiting_bytes -= len(data)
-        return data, cut
+        pieces = [data]
+        while self._waiting and self._waiting[0][1] is None:
+            pieces.append(self._waiting.popleft()[0])
+        joined = b"".join(pieces) if len(pieces) > 1 else data
+        self._waiting_bytes -= len(joined)
+        return joined, cut
 
     async def _write(self) -> None:
         try:
@@ -219,6 +245,7 @@ class TrickleSink:
         """Encode and send what waits, then end the channel, so that its readers know."""
         if self._encoder is not None:
             await asyncio.to_thread(self._encoder.close, STOP_LIMIT_S)
+        self._loop.call_soon(self._take_over)
         self._loop.call_soon(self._finish)
         if self._pump is not None:
             await asyncio.wait([self._pump], timeout=FLUSH_LIMIT_S)
