@@ -268,8 +268,9 @@ async def test_frames_may_go_on_during_a_reload(prefix: Path) -> None:
         await driver.supervisor.update_params({"model": "four", "show_reloading_frame": False})
         assert driver.session is not None
         assert driver.session.ready
-        assert (await driver.through(0, 1)).mean() == 4
+        assert (await driver.through(0, 1)).mean() in (3, 4)  # before or after the model is there
         await driver.event(Reloaded)
+        assert (await driver.through(0, 2)).mean() == 4
 
 
 async def test_a_reload_that_fails_restarts_with_the_last_good_parameters(prefix: Path) -> None:
