@@ -242,6 +242,7 @@ class _Writer:
 
     def open(self) -> None:
         """:raises RunnerError: with the reason."""
+        _check_folder(self._target)
         chosen = self._options.container or URL_FORMATS.get(scheme(self._target))
         flv = chosen == "flv" or Path(self._target).suffix.lower() == ".flv"
         # FLV has no negative times: FFmpeg shifts all tracks there. Elsewhere shifting would change the PTS.
@@ -387,6 +388,13 @@ class _Writer:
                 self._container.mux_one(packet)
         except (av.FFmpegError, OSError) as error:
             raise explain(error, self._target, "write") from error
+
+
+def _check_folder(target: str) -> None:
+    """FFmpeg opens the file with the first frame only; a wrong path should be told before that."""
+    folder = Path(target.removeprefix("file://")).parent
+    if scheme(target) in ("", "file") and not folder.is_dir():
+        raise CallerError(f"cannot write {target}: No such file or directory: {folder}", hint="check the path")
 
 
 def _can_copy(container: str, info: AudioInfo) -> bool:

@@ -25,7 +25,8 @@ from ai_runner_base.media._video import VideoDecoder, decoder_threads
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp", "rist", "tcp")
 TS_SCHEMES = ("srt", "udp", "rist")
 """Protocols that carry MPEG-TS and nothing else in practice: read raw, so that our own demuxer takes them."""
-LIVE_OPTIONS = {"fflags": "nobuffer+noparse", "probesize": "500000", "analyzeduration": "1000000"}
+# Without the parser no frame is held back until the next one. Not `nobuffer`: it throws the first frames away.
+LIVE_OPTIONS = {"fflags": "noparse", "probesize": "500000", "analyzeduration": "1000000"}
 
 
 def scheme(target: str) -> str:

@@ -340,6 +340,10 @@ class _Line:
         if step <= 0 and not is_jump(step):
             self._counters.dropped_pts_order += 1
             return
+        if pts < 0 <= self._segment_pts:
+            # Encoder delay before a stream that starts at 0: as 33 bits it would read as 26 hours.
+            self._counters.dropped_audio += 1
+            return
         self._last_audio_pts = pts
         self._counters.audio_packets += 1
         self._send(self._muxer.audio_unit(data, pts), None, None)

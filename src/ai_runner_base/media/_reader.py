@@ -72,6 +72,7 @@ class Delivery:
         for picture in pictures:
             self.check()
             self._tell_size(picture)
+            self.counters.pictures += 1
             self._on_video(picture)
 
     def audio(self, packet: AudioPacket) -> None:

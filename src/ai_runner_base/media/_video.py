@@ -120,7 +120,6 @@ class VideoDecoder:
                 self._counters.dropped_pts_order += 1
                 continue
             self._last_pts = frame.pts
-            self._counters.pictures += 1
             self._counters.discontinuities += jump
             discontinuity, self._gap = jump or self._gap, False
             received = arrival.received_ns if arrival else received_ns

@@ -135,7 +135,6 @@ class ClipSource:
         frame.pts = self._start_pts + scene.pts(number)
         now_ns = time.monotonic_ns()
         picture = Picture(frame, frame.pts, TIME_BASE, True, received_ns, now_ns)
-        self._delivery.counters.pictures += 1
         self._delivery.pictures([picture])
         if sound is not None:
             for packet in sound.until(float((number + 1) / scene.fps), self._start_pts, now_ns):
