@@ -19,8 +19,8 @@ export class App {
   source = null;
   #timers = new Timers();
   #shown = null;
+  #described = null;
   #readyMs = performance.now();
-  #resultMs = 0;
   #frameMs = 0;
 
   constructor() {
@@ -99,20 +99,24 @@ export class App {
     if (lane !== this.#shown) this.#readyMs = performance.now();
     this.#shown = lane;
     this.picker.setCurrent(lane.pipeline);
-    if (lane.schema) {
-      this.form.show(lane.schema, lane.defaults, lane.params);
-      this.#rememberParams();
-    } else {
-      this.form.clear();
-    }
-    setEffect("");
+    this.#showForm(lane);
     this.tick();
+  }
+
+  /** Draw the form when it is another lane's, or when its lane has just learned its schema. */
+  #showForm(lane) {
+    if (this.#described === lane) return;
+    $("#form").inert = !lane.schema;
+    if (!lane.schema) return;
+    this.#described = lane;
+    setEffect("");
+    this.form.show(lane.schema, lane.defaults, lane.params);
+    this.#rememberParams();
   }
 
   #drawn(picture) {
     if (picture.lane !== this.lane) return;
     picture.lane.noteDrawn(picture);
-    if (!picture.isWaitingPicture) this.#resultMs = performance.now();
     setVeil("");
   }
 
@@ -134,7 +138,7 @@ export class App {
         source: this.source?.label ?? "the source",
         connected: lane.streamId !== "",
         status: lane.status,
-        sinceResultMs: nowMs - this.#resultMs,
+        sinceResultMs: nowMs - lane.lastResultMs,
         sinceFrameMs: nowMs - this.#frameMs,
         loadingMs: nowMs - this.#readyMs,
         nextPipeline: this.lanes.next?.pipeline ?? "",
@@ -162,7 +166,14 @@ export class App {
     this.#timers.set("hash", HASH_PAUSE_MS, () => this.#rememberParams());
     const [width, height] = SIZE_NAMES.map((name) => values[name]);
     if (width === lane.width && height === lane.height) lane.setParams(values);
-    else this.#timers.set("size", SIZE_PAUSE_MS, () => this.lanes.open(...this.preset));
+    else this.#timers.set("size", SIZE_PAUSE_MS, () => this.#startAnew());
+  }
+
+  /** A stream keeps its size: another one needs another stream. */
+  #startAnew() {
+    this.#rememberParams();
+    setEffect("Starting anew with this size…");
+    this.lanes.open(...this.preset);
   }
 
   #paramsAnswered(answer) {

@@ -39,12 +39,6 @@ export class ParamsForm {
     this.#refresh();
   }
 
-  clear() {
-    this.#fields = [];
-    this.#controls.clear();
-    this.#root.replaceChildren();
-  }
-
   /** Take values from elsewhere; unknown names are left out. */
   setValues(values) {
     const known = Object.entries(values).filter(([name]) => name in this.#defaults);

@@ -20,6 +20,7 @@ export class Lane {
   sent = new Rate();
   drawn = new Rate();
   skipped = 0;
+  lastResultMs = -Infinity;
   #grabber = null;
   #session;
   #lastUs = 0;
@@ -93,6 +94,7 @@ export class Lane {
     const nowMs = performance.now();
     this.drawn.tick(nowMs);
     if (picture.isWaitingPicture) return;
+    this.lastResultMs = nowMs;
     this.drawMs.add(nowMs - picture.arrivedMs);
     this.latencyMs.add(nowMs - picture.timeUs / 1000);
     this.#noteEffect(picture, nowMs);
