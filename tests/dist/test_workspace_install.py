@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,6 +107,17 @@ def test_an_upgrade_is_a_new_generation_without_stale_bytecode(workspace: Worksp
     assert kept.stat().st_ino == (old / "__pycache__" / kept.name).stat().st_ino
 
 
+def test_environments_share_compiled_modules_and_tracebacks_stay_right(workspace: Workspace) -> None:
+    workspace.write(MANIFEST + "[environments]\nother = []\n")
+    workspace.prepare("default", "other")
+    module_path = f"lib/python{PYTHON}/site-packages/alpha.py"
+    one, other = (workspace.home.prefix(name) / module_path for name in ("default", "other"))
+    (compiled,) = one.parent.glob("__pycache__/alpha.*.pyc")
+    assert compiled.stat().st_ino == (other.parent / "__pycache__" / compiled.name).stat().st_ino
+    code = "import alpha; print(alpha.__spec__.loader.get_code('alpha').co_filename)"
+    assert workspace.run("python", "-B", "-c", code, environment="other") == str(other)
+
+
 def test_what_is_no_longer_asked_for_goes(workspace: Workspace) -> None:
     workspace.prepare()
     workspace.write('[dependencies]\npython = "*"\nalpha = "*"\n')
@@ -183,6 +195,8 @@ def test_a_channel_over_http_works_and_is_checked_too(
     workspace.prepare()
     assert workspace.run("tool").startswith("tool 1.0 ")
     write_channel(channel, program("tool", "2.0"))
+    for path in channel.glob("*/repodata*"):
+        os.utime(path, (time.time() + 10, time.time() + 10))  # this server tells times in whole seconds
     write_package(channel, program("tool", "2.0", depends=("beta",)))
     workspace.write(MANIFEST + '[constraints]\ntool = "2.*"\n')
     with pytest.raises(HostError, match=r"environment default cannot be installed: .*tool"):

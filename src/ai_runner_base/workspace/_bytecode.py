@@ -1,7 +1,7 @@
 """Compiled Python in a new environment, so that its first start is as fast as every later one.
 
-rattler compiles nothing. Modules of packages that did not change keep the compiled files of the generation
-before.
+rattler compiles nothing. Modules of packages that another generation or environment has in the same build share
+its compiled files.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from rattler import PrefixRecord
 
 from ._protocols import Reporter
 
-_SKIPPED = r"[/\\]tests[/\\]|[/\\]lib2to3[/\\]"
+# Large, and seldom imported; Python compiles them when they are.
+_SKIPPED = r"[/\\](tests|lexers|f2py|distutils)[/\\]"
 _TIMEOUT_S = 600
 
 
-def reuse_compiled(old: Path, new: Path, unchanged: Iterable[PrefixRecord]) -> None:
-    """Hard-link the compiled modules of packages that both generations have in the same build."""
-    for record in unchanged:
+def reuse_compiled(old: Path, new: Path, shared: Iterable[PrefixRecord]) -> None:
+    """Hard-link the compiled modules of packages that two generations have in the same build."""
+    for record in shared:
         for name in record.files:
             if str(name).endswith(".py"):
                 _link_compiled(old / name, new / name)

@@ -54,9 +54,7 @@ async def install(
     generation = new_generation(home, environment)
     prefix = home.prefix(environment)
     await _link(plan, records, generation, prefix, home, reporter)
-    wanted = {identity(record) for record in records}
-    if old is not None:
-        reuse_compiled(old, generation, (record for record in before if identity(record) in wanted))
+    _share_compiled(home, generation)
     compile_modules(generation, prefix, reporter)
     _write_history(generation, plan, records)
     mark_complete(generation)
@@ -114,6 +112,17 @@ class _Progress:
     def on_link_complete(self, index: int) -> None:
         """A package is in place."""
         self._step.advance(self._sizes.get(self._names.get(index, ""), 0))
+
+
+def _share_compiled(home: Home, generation: Path) -> None:
+    """Take compiled modules from the environments that have them."""
+    todo = {identity(record): record for record in installed_records(generation)}
+    for prefix in sorted(home.environments.glob("*")):
+        donor = current_generation(home, prefix.name)
+        if donor is not None and todo:
+            found = {identity(record) for record in installed_records(donor)}
+            shared = [todo.pop(known) for known in list(todo) if known in found]
+            reuse_compiled(donor, generation, shared)
 
 
 def _write_history(generation: Path, plan: EnvironmentPlan, records: Sequence[RepoDataRecord]) -> None:

@@ -70,7 +70,9 @@ class Preparer:
         channels = self._provider.provide(plan.source, self._reporter)
         lock = self._lock_file(plan)
         with self._reporter.step("solve", plan.environment):
-            records = asyncio.run(solve(plan, channels, read_lock(lock, plan.environment)))
+            locked = read_lock(lock, plan.environment)
+            cache = self._home.cache / "repodata"
+            records = asyncio.run(solve(plan, channels, locked, cache=cache))
         write_lock(lock, plan, channels, records)
         return records
 

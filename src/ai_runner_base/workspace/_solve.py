@@ -30,18 +30,24 @@ async def solve(
     plan: EnvironmentPlan,
     sources: Sequence[str | rattler.SparseRepoData],
     locked: Sequence[RepoDataRecord] = (),
+    *,
+    cache: Path | None = None,
 ) -> list[RepoDataRecord]:
     """Choose the packages of an environment; members of a solve-group get the same versions.
 
     :param sources: channel URLs in priority order, or loaded repodata
     :param locked: what was chosen before; kept where it still fits
+    :param cache: folder for the indexes of remote channels; None means rattler's own, in the user's home
     :raises CallerError: the requirements contradict each other or nothing satisfies them; the text says which
     :raises HostError: a channel cannot be read
     """
     # A gateway remembers repodata, so each solve takes a fresh one.
+    gateway = rattler.Gateway(cache_dir=cache)
     locked = _usable(plan, locked)
-    union = await _solve(plan, sources, plan.group_specs, locked)
-    return union if plan.specs == plan.group_specs else await _solve(plan, sources, plan.specs, union)
+    union = await _solve(plan, sources, plan.group_specs, locked, gateway)
+    return (
+        union if plan.specs == plan.group_specs else await _solve(plan, sources, plan.specs, union, gateway)
+    )
 
 
 async def _solve(
@@ -49,6 +55,7 @@ async def _solve(
     sources: Sequence[str | rattler.SparseRepoData],
     specs: Sequence[str],
     locked: Sequence[RepoDataRecord],
+    gateway: rattler.Gateway,
 ) -> list[RepoDataRecord]:
     try:
         return await rattler.solve(
@@ -58,7 +65,7 @@ async def _solve(
             locked_packages=list(locked),
             virtual_packages=virtual_packages(plan),
             platforms=[rattler.Subdir(plan.platform.subdir), rattler.Subdir("noarch")],
-            gateway=rattler.Gateway(),
+            gateway=gateway,
             timeout=_TIMEOUT,
         )
     except SolverError as error:
