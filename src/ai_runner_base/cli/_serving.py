@@ -7,21 +7,19 @@ import logging
 import os
 import signal
 import socket
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import click
 from aiohttp import web
 
 from .. import __version__
-from ..catalog import Catalog, InstalledPipeline, activation_environment
-from ..errors import CallerError, HostError
+from ..catalog import Catalog
+from ..errors import HostError
 from ..server import ServerOptions, create_app
-from ..stream import Connector, Pool, Runner, Seat
-from ..supervisor import Supervisor, SupervisorOptions, WorkerEvent, WorkerSpec
+from ..stream import Connector, Runner
 from ..trickle import ClientOptions, TrickleServer, client_session
 from ..trickle import ServerOptions as TrickleOptions
+from ._workers import WorkerOptions, choose, make_pool
 
 log = logging.getLogger(__name__)
 
@@ -34,93 +32,34 @@ ANY_ADDRESS = ("0.0.0.0", "::")
 class ServeOptions:
     """What flags and environment said, read once."""
 
-    names: tuple[str, ...]
-    """Pipelines as ``NAME`` or ``NAME@ENVIRONMENT``; the first is the default one."""
-    workers: dict[str, int]
+    workers: WorkerOptions
     host: str
     port: int
     server: ServerOptions
     client: ClientOptions
-    load_timeout_s: float
-
-
-# --- which workers ------------------------------------------------------------------------------------------------
-
-
-def find_named(catalog: Catalog, text: str) -> InstalledPipeline:
-    """Return the pipeline that ``NAME`` or ``NAME@ENVIRONMENT`` means.
-
-    :raises CallerError: there is none
-    """
-    name, _, environment = text.partition("@")
-    return catalog.find(name, environment or None)
-
-
-def choose(names: tuple[str, ...], catalog: Catalog) -> list[InstalledPipeline]:
-    """Return the pipelines to serve.
-
-    :raises CallerError: an unknown or repeated one, or none named while several (or none) are installed
-    """
-    if not names and len(catalog.names) != 1:
-        raise CallerError(
-            f"which pipeline? installed: {', '.join(catalog.names) or 'none'}",
-            hint="name one with --pipeline or MODEL_ID"
-            if catalog.names
-            else "install a pipeline's package first",
-        )
-    chosen = [find_named(catalog, name) for name in names or catalog.names]
-    repeated = [name for name, n in Counter(item.name for item in chosen).items() if n > 1]
-    if repeated:
-        raise CallerError(
-            f"pipeline {repeated[0]!r} is named twice", hint=f"use --workers {repeated[0]}=2 for two workers"
-        )
-    return chosen
-
-
-def make_pool(
-    options: ServeOptions, chosen: list[InstalledPipeline], on_event: Callable[[Seat, WorkerEvent], None]
-) -> Pool:
-    """Return a seat for each wanted worker; nothing is started."""
-    unknown = set(options.workers) - {item.name for item in chosen}
-    if unknown:
-        raise CallerError(
-            f"--workers names {', '.join(sorted(unknown))}, which is not served", hint="add --pipeline for it"
-        )
-    counted = [item for item in chosen for _ in range(options.workers.get(item.name, 1))]
-    return Pool([_seat(options, item, on_event) for item in counted])
-
-
-def _seat(
-    options: ServeOptions, item: InstalledPipeline, on_event: Callable[[Seat, WorkerEvent], None]
-) -> Seat:
-    limits = SupervisorOptions(load_timeout_s=options.load_timeout_s)
-    seat = Seat(
-        item.name, Supervisor(worker_spec(item), limits, on_event=lambda event: on_event(seat, event))
-    )
-    return seat
-
-
-def worker_spec(item: InstalledPipeline) -> WorkerSpec:
-    """Say how to run an installed pipeline: in its own prefix, with that prefix's activation environment."""
-    package, version = (item.conda.name, item.conda.version) if item.conda else (item.package, item.version)
-    env = activation_environment(item.prefix, os.environ)
-    return WorkerSpec(item.prefix, item.entry_point, item.name, package, version, env)
-
-
-# --- serving ------------------------------------------------------------------------------------------------------
+    drain_timeout_s: float = 0.0
+    """After the first signal, live streams may go on for this long; a second signal ends the wait."""
+    max_fps: float = 0.0
+    """Input frames above this rate are dropped by their PTS; 0: none."""
 
 
 async def serve(options: ServeOptions, catalog: Catalog) -> None:
     """Serve until a signal asks to stop."""
-    chosen = choose(options.names, catalog)
+    chosen = choose(options.workers.names, catalog)
     listener = listen(options.host, options.port)
     host, port = listener.getsockname()[:2]
-    stopping = _stop_on_signals()
+    signals = _Signals()
     async with client_session() as http:
         trickle = TrickleServer(options=TrickleOptions(autocreate=True))
-        connector = Connector(http, options.client, embedded=trickle, embedded_origins=_origins(host, port))
+        connector = Connector(
+            http,
+            options.client,
+            embedded=trickle,
+            embedded_origins=_origins(host, port),
+            max_fps=options.max_fps,
+        )
         runner = Runner(
-            make_pool(options, chosen, lambda seat, event: runner.on_worker_event(seat, event)),
+            make_pool(options.workers, chosen, lambda seat, event: runner.on_worker_event(seat, event)),
             connector.connect,
         )
         app = web.AppRunner(
@@ -131,8 +70,11 @@ async def serve(options: ServeOptions, catalog: Catalog) -> None:
             await web.SockSite(app, listener).start()
             await runner.start()
             click.echo(_welcome(host, port, runner))
-            await stopping.wait()
+            notify("READY=1")
+            await signals.wait()
             log.info("stopping")
+            notify("STOPPING=1")
+            await _drain(runner, signals, options.drain_timeout_s)
         finally:
             await runner.aclose()
             await app.cleanup()
@@ -153,11 +95,40 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _stop_on_signals() -> asyncio.Event:
-    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    return stopping
+class _Signals:
+    """Counts the requests to stop: Ctrl-C or SIGTERM."""
+
+    def __init__(self) -> None:
+        self._arrived: asyncio.Queue[int] = asyncio.Queue()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._arrived.put_nowait, number)
+
+    async def wait(self) -> None:
+        """Wait for the next one."""
+        await self._arrived.get()
+
+
+async def _drain(runner: Runner, signals: _Signals, limit_s: float) -> None:
+    if limit_s <= 0:
+        return
+    draining = asyncio.create_task(runner.drain(limit_s), name="drain")
+    impatient = asyncio.create_task(signals.wait(), name="second signal")
+    await asyncio.wait([draining, impatient], return_when=asyncio.FIRST_COMPLETED)
+    for task in (draining, impatient):
+        task.cancel()
+    await asyncio.gather(draining, impatient, return_exceptions=True)
+
+
+def notify(message: str) -> None:
+    """Tell a service manager (``sd_notify``, Type=notify); silent where there is none."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
+        try:
+            manager.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
+        except OSError as error:
+            log.warning("the service manager cannot be told %s: %s", message, error)
 
 
 def _origins(host: str, port: int) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from ..errors import CallerError
 from ..stream import FileJob, JobProgress, JobResult
 from ..supervisor import Supervisor, SupervisorOptions, WorkerEvent
 from ._options import environments_option, params_option, parse_params
-from ._serving import find_named, worker_spec
+from ._workers import find_named, worker_spec
 
 LOAD_LIMIT_S = 600.0
 

@@ -15,6 +15,8 @@ from ..server import ServerOptions
 from ..trickle import ClientOptions, TlsPolicy
 from ._options import environments_option
 from ._serving import LOOPBACK, ServeOptions, serve
+from ._workers import WorkerOptions, choose
+from .prepare import prepare
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +97,29 @@ def _tls(_ctx: click.Context, _param: click.Parameter, value: str) -> TlsPolicy:
     show_default=True,
     help="Seconds that a pipeline may take to load.",
 )
+@click.option(
+    "--drain-timeout",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Seconds that live streams may go on after SIGTERM; a second one ends them.",
+)
+@click.option(
+    "--gpus",
+    envvar="AI_RUNNER_GPUS",
+    default="",
+    metavar="ID[,ID…]",
+    help="CUDA devices dealt out to the workers in turn.",
+)
+@click.option(
+    "--max-fps", type=click.FloatRange(0), default=0.0, help="Drop input frames above this rate; 0: none."
+)
+@click.option(
+    "--prepare-models",
+    is_flag=True,
+    envvar="PREPARE_MODELS",
+    help="Prepare the pipelines, as `ai-runner prepare` does, and exit.",
+)
 @environments_option
 def command(names: tuple[str, ...], environments: tuple[Path, ...], **flags: Any) -> None:
     """Serve pipelines: live streams in and out, /health at once, one line that says where.
@@ -106,7 +131,12 @@ def command(names: tuple[str, ...], environments: tuple[Path, ...], **flags: Any
         log.warning(
             "listening on %s without --auth-token: whoever reaches the port can use it", flags["host"]
         )
-    asyncio.run(serve(_options(names, flags), Catalog.scan(also=environments)))
+    options, catalog = _options(names, flags), Catalog.scan(also=environments)
+    if flags["prepare_models"]:
+        for installed in choose(names, catalog):
+            prepare(installed)
+        return
+    asyncio.run(serve(options, catalog))
 
 
 def _options(names: tuple[str, ...], flags: dict[str, Any]) -> ServeOptions:
@@ -118,11 +148,16 @@ def _options(names: tuple[str, ...], flags: dict[str, Any]) -> ServeOptions:
         auth_token=flags["auth_token"],
     )
     return ServeOptions(
-        names=names,
-        workers=flags["workers"],
+        workers=WorkerOptions(
+            names=names,
+            counts=flags["workers"],
+            load_timeout_s=flags["load_timeout"],
+            gpus=tuple(filter(None, flags["gpus"].split(","))),
+        ),
         host=flags["host"],
         port=flags["port"],
         server=identity,
         client=ClientOptions(tls=flags["tls"]),
-        load_timeout_s=flags["load_timeout"],
+        drain_timeout_s=flags["drain_timeout"],
+        max_fps=flags["max_fps"],
     )

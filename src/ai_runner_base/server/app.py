@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from ..errors import CallerError, RunnerError
 from ..stream import Runner, StreamRequest
 from ..trickle import TrickleServer
-from . import hardware, page, schemas
+from . import hardware, metrics, page, schemas
 from .openapi import Route, describe
 from .playground_ws import Playground
 
@@ -43,6 +43,7 @@ class ServerOptions:
 RUNNER = web.AppKey("runner", Runner)
 OPTIONS = web.AppKey("options", ServerOptions)
 DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("document", dict)
+METRICS = web.AppKey("metrics", metrics.Registry)
 
 
 def create_app(
@@ -51,6 +52,7 @@ def create_app(
     """Return the application; `runner` is started and closed by the caller, who owns the workers."""
     app = web.Application(middlewares=[_json_errors, _check_token])
     app[RUNNER], app[OPTIONS] = runner, options
+    app[METRICS] = metrics.registry(runner, options.version)
     routes = api_routes()
     app[DOCUMENT] = describe(routes)
     for route in routes:
@@ -132,6 +134,7 @@ def api_routes() -> list[Route]:
             tags=operate,
         ),
         Route("GET", "/openapi.json", openapi_json, "This description", tags=operate),
+        Route("GET", "/metrics", show_metrics, "Prometheus metrics", content_type="text/plain", tags=operate),
     ]
 
 
@@ -196,6 +199,12 @@ async def delete_stream(request: web.Request) -> web.Response:
 async def openapi_json(request: web.Request) -> web.Response:
     """Publish the API description."""
     return _json(request.app[DOCUMENT])
+
+
+async def show_metrics(request: web.Request) -> web.Response:
+    """Expose the metrics as text."""
+    text = metrics.render(request.app[METRICS])
+    return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
 # --- helpers --------------------------------------------------------------------------------------------------

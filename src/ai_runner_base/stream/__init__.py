@@ -1,5 +1,6 @@
 """Live streams: a source, a worker and a sink joined; the runner that keeps them."""
 
+from ._meters import BOUNDS_MS, Histogram
 from .browser import BROWSER_URL, BrowserStream
 from .browser_ends import BrowserResult
 from .connect import Connector, LiveStream
@@ -10,11 +11,13 @@ from .state import StreamState
 from .stream import Stream
 
 __all__ = [
+    "BOUNDS_MS",
     "BROWSER_URL",
     "BrowserResult",
     "BrowserStream",
     "Connector",
     "FileJob",
+    "Histogram",
     "JobProgress",
     "JobResult",
     "LiveStream",

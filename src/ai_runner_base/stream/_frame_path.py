@@ -18,6 +18,7 @@ from ..media import Fitter, Picture
 from ..supervisor import Stamps, WorkerOutput, WorkerSession
 from ._ends import Pixels, Sink
 from ._meters import FpsMeter, StageMeter
+from ._pace import Pace
 from .overlay import Overlay
 
 _SPARE_PICTURES = 2
@@ -31,6 +32,8 @@ class Drops:
     """The session could not take the frame: closing, or all slots in use."""
     no_overlay_room: int = 0
     """The encoder was still busy with earlier waiting pictures."""
+    above_max_fps: int = 0
+    """More frames than the operator allows."""
     late: int = 0
     """The result's PTS was not after the last one sent."""
 
@@ -56,6 +59,7 @@ class FramePath:
         self.taken, self.given = FpsMeter(), FpsMeter()
         self.stages = StageMeter()
         self._fitter = Fitter(width, height)
+        self._pace: Pace | None = None
         self._order = threading.Lock()
         self._last_time: Fraction | None = None
         self._overlay: Overlay | None = None
@@ -63,10 +67,17 @@ class FramePath:
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
+    def limit_fps(self, max_fps: float) -> None:
+        """Drop input frames above a rate; 0: none. Before the first frame."""
+        self._pace = Pace(max_fps) if max_fps > 0 else None
+
     def take(self, picture: Picture) -> None:
         """Give a picture to the worker, newest wins; show a waiting picture where there is none."""
         now_s = time.monotonic()
         self.taken.tick(now_s)
+        if self._pace is not None and not self._pace.admit(picture.pts * picture.time_base):
+            self.drops.above_max_fps += 1
+            return
         if self.hold or not self._session.ready:
             self._show_waiting(picture, now_s)
             return

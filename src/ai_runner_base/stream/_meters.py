@@ -63,6 +63,12 @@ class Histogram:
         self.sum_ms += ms
         self.max_ms = max(self.max_ms, ms)
 
+    def merge(self, other: Histogram) -> None:
+        """Add all latencies of another one."""
+        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        self.sum_ms += other.sum_ms
+        self.max_ms = max(self.max_ms, other.max_ms)
+
     @property
     def count(self) -> int:
         """How many latencies were added."""

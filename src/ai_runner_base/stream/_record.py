@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._meters import FpsMeter
@@ -25,6 +27,7 @@ class Record:
         self.error_s: float | None = None
         self.restart_s: float | None = None
         self.last_error: str | None = None
+        self.restart_logs: list[str] | None = None
 
     def enter(self, state: StreamState) -> None:
         """Note a new state."""
@@ -42,9 +45,10 @@ class Record:
         """Note an error."""
         self.error_s, self.last_error = time.monotonic(), message
 
-    def restarted(self) -> None:
-        """Note that the worker was restarted."""
+    def restarted(self, logs: Sequence[str]) -> None:
+        """Note that the worker was restarted, with the last lines of the old one."""
         self.restart_s = self.loaded_s = time.monotonic()
+        self.restart_logs = list(logs)
 
     def snapshot(
         self, *, worker_failed: bool, worker_ready: bool, taken: FpsMeter, given: FpsMeter
@@ -91,9 +95,17 @@ class Record:
                 "fps": round(given.fps(now_s) or 0.0, 2),
                 "last_params_update_time": epoch_ms(self.params_s),
                 "last_params": dict(params),
+                "last_params_hash": _hash(params),
                 "last_error_time": epoch_ms(self.error_s),
                 "last_error": self.last_error,
                 "last_restart_time": epoch_ms(self.restart_s),
+                "last_restart_logs": self.restart_logs,
                 "restart_count": restart_count,
             },
         }
+
+
+def _hash(params: Mapping[str, Any]) -> str:
+    """Identify parameters as the network does: MD5 of the JSON with sorted keys; no secret hangs on it."""
+    text = json.dumps(dict(params), sort_keys=True)
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

@@ -47,6 +47,8 @@ class Connector:
     http: aiohttp.ClientSession
     client: ClientOptions = field(default_factory=ClientOptions)
     encoder: LiveEncoderOptions = field(default_factory=LiveEncoderOptions)
+    max_fps: float = 0.0
+    """Input frames above this rate are dropped by their PTS; 0: none."""
     embedded: TrickleServer | None = None
     embedded_origins: tuple[str, ...] = ()
 
@@ -92,6 +94,7 @@ class LiveStream:
             on_failed=self._output_failed,
         )
         self.stream = Stream(id, seat.name, seat.supervisor, source, sink, request.params)
+        self.stream.frames.limit_fps(connector.max_fps)
 
     async def run(self) -> None:
         """Carry the stream and its channels until it ends."""

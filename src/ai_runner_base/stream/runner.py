@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from ..errors import CapacityError
 from ..log_context import set_stream_ids
 from ..supervisor import WorkerEvent, WorkerState
+from ._totals import Totals
 from .pool import Pool, Seat
 from .state import HEALTH, Snapshot, StreamState, evaluate
 from .stream import Stream
@@ -57,6 +58,7 @@ class Runner:
     def __init__(self, pool: Pool, connect: Connect) -> None:
         self.pool = pool
         self.streams: dict[str, Stream] = {}
+        self.totals = Totals()
         self._connect = connect
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closing = False
@@ -64,6 +66,13 @@ class Runner:
     async def start(self) -> None:
         """Start the workers; pipelines load in the background."""
         await self.pool.start()
+
+    async def drain(self, limit_s: float) -> None:
+        """Admit no stream any more and wait for the live ones to end by themselves, at most `limit_s`."""
+        self._closing = True
+        if self._tasks:
+            log.info("draining: %d stream(s) may end within %g s", len(self._tasks), limit_s)
+            await asyncio.wait(self._tasks.values(), timeout=limit_s)
 
     async def aclose(self) -> None:
         """End all streams, then all workers; bounded in time."""
@@ -126,6 +135,7 @@ class Runner:
         finally:
             seat.taken_by = None
             self.streams.pop(stream.id, None)
+            self.totals.end(stream)
             self._tasks.pop(stream.id, None)
 
     async def stop_stream(self, id: str, reason: str) -> None:

@@ -197,7 +197,7 @@ class Stream:
                 self.record.loaded()
             case Restarted(reason, log_tail, count):
                 self.frames.caption = self._caption("restarting")
-                self.record.restarted()
+                self.record.restarted(log_tail)
                 self.events.restart(count, list(log_tail), reason)
             case PipelineReported(message=message):
                 self.note_error(message)
@@ -240,7 +240,7 @@ class Stream:
             self.events.tick()
             if time.monotonic() >= next_status_s:
                 next_status_s += STATUS_INTERVAL_S
-                self.events.emit("status", **self.report())
+                self.events.emit("status", **self.report(), stages=self.frames.stages.summary())
 
     def _evaluate(self) -> None:
         snapshot = self.record.snapshot(
@@ -268,9 +268,20 @@ class Stream:
             ),
         }
 
+    def frame_counts(self) -> dict[str, int]:
+        """Return what became of the frames so far, by outcome."""
+        counters = self._session.counters
+        return {
+            "in": self.frames.taken.total,
+            "out": self.frames.given.total,
+            "replaced": counters.replaced,
+            "lost": counters.lost,
+            "unanswered": counters.unanswered,
+            **vars(self.frames.drops),
+        }
+
     def status(self) -> dict[str, Any]:
         """Return everything about the stream, for ``GET /streams/{id}``."""
-        counters = self._session.counters
         return {
             "id": self.id,
             "state": str(self.state),
@@ -279,14 +290,7 @@ class Stream:
             "end_reason": self.end_reason,
             "report": self.report(),
             "stages": self.frames.stages.summary(),
-            "frames": {
-                "in": self.frames.taken.total,
-                "out": self.frames.given.total,
-                "replaced": counters.replaced,
-                "lost": counters.lost,
-                "unanswered": counters.unanswered,
-                **vars(self.frames.drops),
-            },
+            "frames": self.frame_counts(),
             "source": self._source.status(),
             "sink": self._sink.status(),
             "events": list(self.events.recent),
