@@ -19,7 +19,17 @@ from ai_runner_base.wire import WireError
 
 pytestmark = pytest.mark.process
 
-SAMPLES = ["echo", "queued", "coroutine", "per_value", "wrong_id", "hoards", "get_raises"]
+SAMPLES = [
+    "echo",
+    "queued",
+    "coroutine",
+    "per_value",
+    "wrong_id",
+    "hoards",
+    "get_raises",
+    "slow_queue",
+    "batches",
+]
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +167,44 @@ async def test_a_pipeline_that_keeps_a_frame_back_ends_the_drain_not_the_stream(
         driver.give(1, 1)
         assert driver.session is not None
         assert not await driver.session.drain(0.2)
+
+
+async def test_a_pipeline_with_a_queue_of_its_own_still_shows_new_pictures(prefix: Path) -> None:
+    """It would take a hundred frames at once and be two seconds behind; it is given a few."""
+    async with running(prefix, "slow_queue") as driver:
+        session = driver.session
+        assert session is not None
+        for index in range(100):
+            driver.give(index, index)
+            await asyncio.sleep(0.005)
+        await driver.until(lambda: session.counters.replaced + session.counters.answered == 100)
+        assert session.counters.replaced > 40
+        delays_s = []
+        while not driver.outputs.empty():
+            output, picture = driver.outputs.get_nowait()
+            assert (picture == output.pts).all()
+            delays_s.append((output.stamps.returned_ns - output.stamps.committed_ns) / 1e9)
+        assert max(delays_s) < 1.0
+
+
+async def test_a_pipeline_that_batches_is_given_what_it_needs(prefix: Path) -> None:
+    """Ten are more than it is given at first; it is not left waiting for the rest, and is not made to wait again."""
+    async with running(prefix, "batches", session=False) as driver:
+        session = driver.open(lossless=True)
+
+        def produce() -> None:
+            for index in range(100):
+                slot = session.acquire(16, 16, timeout_s=20)
+                assert slot is not None
+                slot.array[:] = index
+                session.commit(slot, index, TIME_BASE)
+
+        start_s = time.monotonic()
+        await asyncio.to_thread(produce)
+        assert await session.drain(10)
+        assert time.monotonic() - start_s < 10
+        times = [driver.outputs.get_nowait()[0].pts for _ in range(100)]
+        assert times == list(range(100))
 
 
 async def test_outputs_of_another_request_are_dropped(prefix: Path) -> None:

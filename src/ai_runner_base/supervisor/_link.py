@@ -87,7 +87,7 @@ class FrameLink:
             return None
         replaced = self._pending.pop(index, None)
         try:
-            if max(height, width) > frames.MAX_SIDE_PIXELS:
+            if height > frames.MAX_SIDE_PIXELS or width > frames.MAX_SIDE_PIXELS:
                 raise ValueError(
                     f"a picture of {width}x{height} is longer than {frames.MAX_SIDE_PIXELS} pixels"
                 )

@@ -23,7 +23,11 @@ _log = logging.getLogger("ai_runner_base.worker")
 
 _RETRY_S = 0.02
 """A call that raises at once, for ever, must not keep a CPU busy."""
-_TIMES_REMEMBERED = 64
+_AHEAD_AT_FIRST, _AHEAD_AT_MOST = 4, 32
+"""Frames that a pipeline may have before it answers. It usually has a queue of its own, often without a limit:
+if it were given all it takes, a slow one would show ever older pictures. One that needs to see more frames before
+its first answer (a batch, a look ahead) is given more, see `_until_answered`."""
+_PATIENCE_S = 1.0
 
 
 class FrameLoop:
@@ -48,7 +52,11 @@ class FrameLoop:
         self._inbox: deque[frames.FrameReady] = deque()
         self._frame_there = asyncio.Event()
         self._slot_freed = asyncio.Event()
-        self._taken_ns: dict[int, int] = {}
+        self._answered = asyncio.Event()
+        self._unanswered: dict[int, int] = {}
+        """When each frame was taken (ns), by number; the one answered last stays, for further answers to it."""
+        self._ahead = _AHEAD_AT_FIRST
+        self._session: Session | None = None
         self._loop = asyncio.get_running_loop()
         self._port.socket.setblocking(False)
         self._loop.add_reader(port.socket, self._readable)
@@ -73,47 +81,69 @@ class FrameLoop:
             return
         if message is None:  # the runner is gone; the control thread ends the process
             self._loop.remove_reader(self._port.socket)
-        elif isinstance(message, frames.FrameReady | frames.OutputsFreed):
-            for slot in message.freed:
-                self._port.ledger.release(slot)
-            if message.freed:
-                self._slot_freed.set()
-                self._port.flush()
-            if isinstance(message, frames.FrameReady):
-                self._inbox.append(message)
-                self._frame_there.set()
+            return
+        for slot in message.freed:
+            self._port.ledger.release(slot)
+        if message.freed:
+            self._slot_freed.set()
+            self._port.flush()
+        if isinstance(message, frames.FrameReady):
+            self._inbox.append(message)
+            self._frame_there.set()
 
     async def _put_frames(self) -> None:
         while True:
             while not self._inbox:
                 self._frame_there.clear()
                 await self._frame_there.wait()
+            message = self._inbox.popleft()
             async with self._between_frames:
-                await self._put(self._inbox.popleft())
+                await self._put(message)
+            await self._until_answered()
+            self._port.ask(message.session)
+            self._port.flush()
             await asyncio.sleep(0)  # a pipeline that never waits must not starve the loop
 
     async def _put(self, message: frames.FrameReady) -> None:
         session = self._port.session
         if session is None or not self._port.is_wanted(message):
-            self._port.refuse(message)
+            self._port.free(message.slot)
+            self._port.send(frames.Returned(message.session, message.seq))
             return
+        if session is not self._session:
+            self._session = session
+            self._unanswered.clear()
         session.remember(message)
-        self._remember_taken(message.seq)
+        self._unanswered[message.seq] = monotonic_ns()
         self._vitals.frame_begins()
         try:
             await self._pipeline.put_video_frame(self._port.frame(message), session.request_id)
         except Exception as error:
             self._reporter.exception(error, message.seq)
+            self._unanswered.pop(message.seq, None)
             self._port.send(frames.Returned(message.session, message.seq))
         finally:
             self._vitals.frame_ends()
-            self._port.ask(message.session)
-            self._port.flush()
 
-    def _remember_taken(self, seq: int) -> None:
-        self._taken_ns[seq] = monotonic_ns()
-        if len(self._taken_ns) > _TIMES_REMEMBERED:
-            del self._taken_ns[next(iter(self._taken_ns))]
+    async def _until_answered(self) -> None:
+        """Wait while the pipeline has many frames that it has not answered; learn if it needs more than that."""
+        while len(self._unanswered) > self._ahead:
+            self._answered.clear()
+            try:
+                await asyncio.wait_for(self._answered.wait(), _PATIENCE_S)
+            except TimeoutError:
+                if self._ahead == _AHEAD_AT_MOST:
+                    del self._unanswered[next(iter(self._unanswered))]
+                self._ahead = min(2 * self._ahead, _AHEAD_AT_MOST)
+
+    def _note_answer(self, seq: int) -> None:
+        """Answers come in order: frames before this one are behind us. 0: one that made up its time."""
+        if seq in self._unanswered:
+            for earlier in [other for other in self._unanswered if other < seq]:
+                del self._unanswered[earlier]
+        elif self._unanswered and seq == 0:
+            del self._unanswered[next(iter(self._unanswered))]
+        self._answered.set()
 
     async def _get_results(self) -> None:
         while True:
@@ -139,7 +169,8 @@ class FrameLoop:
             return
         picture = await self._write(slot, output.frame)
         seq = session.seqs.get((output.frame.pts, output.frame.time_base), 0)
-        times = self._taken_ns.get(seq, 0), answered_ns
+        times = self._unanswered.get(seq, 0), answered_ns
+        self._note_answer(seq)
         self._port.send(frames.Result(session.number, seq, *picture, output.is_loading_frame, *times))
 
     async def _write(self, slot: int, frame: VideoFrame) -> Picture:

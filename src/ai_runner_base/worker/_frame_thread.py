@@ -126,12 +126,10 @@ class FrameThread(Executor):
         message = self._port.receive()
         if message is None:  # the runner is gone; the control thread ends the process
             self._poll.unregister(self._port.socket)
-        elif isinstance(message, frames.OutputsFreed):
-            for slot in message.freed:
-                self._port.ledger.release(slot)
-        elif isinstance(message, frames.FrameReady):
-            for slot in message.freed:
-                self._port.ledger.release(slot)
+            return
+        for slot in message.freed:
+            self._port.ledger.release(slot)
+        if isinstance(message, frames.FrameReady):
             self._inbox.append(message)
 
     def _answer(self, message: frames.FrameReady) -> frames.Result | frames.Returned:

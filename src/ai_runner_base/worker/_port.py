@@ -120,12 +120,6 @@ class FramePort:
             self._interfaces[slot] = known
         return known
 
-    def refuse(self, message: frames.FrameReady) -> None:
-        """Give back a frame unseen, and ask for another in its place."""
-        self.free(message.slot)
-        self.ask(message.session)
-        self.send(frames.Returned(message.session, message.seq))
-
     def free(self, slot: int) -> None:
         """An input slot is not looked at any more. From any thread, also from the garbage collector."""
         self._leased.discard(slot)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import platform
 import socket
@@ -139,6 +140,8 @@ class _Worker:
             await running.initialize(load.params)
             ready = running.ready()
             self._choose_frame_path(running)
+            gc.collect()
+            gc.freeze()  # what was loaded stays: no collection shall walk through it again between two frames
             self._control.send(ready)
         except Exception as error:
             self._control.send(load_failed(error))
