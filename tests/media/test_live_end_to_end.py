@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from functools import cache
-from typing import Any
 
 import aiohttp
 import psutil
 import pytest
+from tests._support.live import SIZE, clip, start, wait_streams
 
 from ai_runner_base.media import ClipOptions, encode_ts_clip, read_counter
 from ai_runner_base.testing.live import FrameBytes, RunnerProcess, Viewer, rgb, runner, send, split_frames
@@ -18,42 +17,11 @@ from ai_runner_base.trickle import client_session
 
 pytestmark = pytest.mark.media
 
-SIZE = {"width": 512, "height": 512}
-
-
-@cache
-def clip(seconds: int = 4) -> tuple[FrameBytes, ...]:
-    return tuple(split_frames(encode_ts_clip(seconds, ClipOptions(width=512, height=512, fps=30))))
-
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with client_session() as session:
         yield session
-
-
-async def start(run: RunnerProcess, http: aiohttp.ClientSession, name: str = "a", **more: Any) -> str:
-    status, answer = await run.call(
-        http,
-        "POST",
-        "/live-video-to-video",
-        {
-            "subscribe_url": f"{run.url}/ai/trickle/{name}",
-            "publish_url": f"{run.url}/ai/trickle/{name}-out",
-            "events_url": f"{run.url}/ai/trickle/{name}-events",
-            "control_url": f"{run.url}/ai/trickle/{name}-control",
-            "params": SIZE,
-            **more,
-        },
-    )
-    assert status == 200, answer
-    return str(answer["request_id"])
-
-
-async def wait_streams(run: RunnerProcess, http: aiohttp.ClientSession, count: int) -> None:
-    async with asyncio.timeout(15):
-        while len((await run.call(http, "GET", "/streams"))[1]["streams"]) != count:
-            await asyncio.sleep(0.05)
 
 
 async def test_every_delivered_frame_is_the_right_one_in_order_with_its_pts_and_audio_in_sync(
