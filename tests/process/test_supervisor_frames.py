@@ -29,6 +29,7 @@ SAMPLES = [
     "get_raises",
     "slow_queue",
     "batches",
+    "own_time",
 ]
 
 
@@ -185,6 +186,17 @@ async def test_a_pipeline_with_a_queue_of_its_own_still_shows_new_pictures(prefi
             assert (picture == output.pts).all()
             delays_s.append((output.stamps.returned_ns - output.stamps.committed_ns) / 1e9)
         assert max(delays_s) < 1.0
+
+
+async def test_a_pipeline_may_invent_its_own_time(prefix: Path) -> None:
+    async with running(prefix, "own_time") as driver:
+        start_s = time.monotonic()
+        for index in range(1, 41):
+            driver.give(index, 5000 + index)
+            output, picture = await driver.next()
+            assert (output.pts, output.time_base, output.seq) == (index, Fraction(1, 7), 0)
+            assert picture.mean() == index
+        assert time.monotonic() - start_s < 5
 
 
 async def test_a_pipeline_that_batches_is_given_what_it_needs(prefix: Path) -> None:
