@@ -299,6 +299,9 @@ def _installing(pixiw: Pixiw, channel: str) -> Iterator[tuple[subprocess.Popen[s
             process.kill()
 
 
+KEPT = {".gitignore", "cache", "envs", "generations", "host.json", "lock", "log.txt", "state"}
+
+
 @pytest.mark.parametrize(
     ("number", "code", "said"),
     [(signal.SIGINT, 130, "stopped; nothing is left half-made\n"), (signal.SIGTERM, 143, "")],
@@ -312,6 +315,8 @@ def test_stopped_it_says_so_in_one_line_and_leaves_nothing_running(
         _, errors = process.communicate(timeout=10)
         assert (process.returncode, errors) == (code, said)
         assert not worker.is_running()
+    left = {path.name for path in (pixiw.root / ".pixiw").rglob("*") if path.parent.name != "cache"}
+    assert {name for name in left if "shards" not in name} == KEPT
     pixiw.env["PIXIW_CHANNELS"] = good
     assert pixiw.out("run", "show") == "1.0\n"
 

@@ -68,6 +68,7 @@ def _die_with_parent(parent: int) -> None:
 
 def _perform(request: Mapping[str, Any], reporter: EventReporter) -> None:
     home = Home(Path(request["home"]))
+    os.environ["RATTLER_CACHE_DIR"] = str(home.cache)  # for builds, which know no other way to be told
     host = detect_host()
     remember_host(home, host)
     if not request["environments"]:

@@ -17,6 +17,7 @@ from .. import __version__
 from ..errors import CallerError
 from ..workspace import (
     find_environment,
+    known_environments,
     ready,
     remove_environment,
     resolve,
@@ -179,7 +180,7 @@ def clean_up(session: Session, environment: str | None, what: str) -> None:
         return
     with home.locked("clean", session.say):
         if what in ("environments", "all"):
-            for name in [environment] if environment is not None else _existing(session):
+            for name in [environment] if environment is not None else known_environments(home):
                 remove_environment(home, name)
                 session.say(f"removed environment {name}")
         if what in ("cache", "all"):
@@ -187,12 +188,3 @@ def clean_up(session: Session, environment: str | None, what: str) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
                 session.say(f"removed {folder}")
             (home.root / "state" / "verified.json").unlink(missing_ok=True)
-
-
-def _existing(session: Session) -> list[str]:
-    """Environments on disk, also those that the manifest no longer has."""
-    home = session.home
-    found = {path.name for path in home.environments.glob("*")} | {
-        path.name.rpartition("-")[0] for path in home.generations.glob("*-*")
-    }
-    return sorted(found)

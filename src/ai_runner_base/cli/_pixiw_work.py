@@ -85,7 +85,7 @@ class Worker:
             try:
                 self._follow(child, events, json.dumps(request).encode())
             except BaseException:
-                _end_group(child)
+                self._end(child)
                 raise
             finally:
                 self._display.close()
@@ -121,11 +121,13 @@ class Worker:
         made: RunnerError = kind(event["message"], hint=event["hint"])
         return made
 
+    def _end(self, child: subprocess.Popen[bytes]) -> None:
+        """Kill the working process with all it has started, which nothing it does minds, and clear up."""
+        from ._pixiw_provider import clear_unfinished
 
-def _end_group(child: subprocess.Popen[bytes]) -> None:
-    """Kill the working process and all it has started. Everything it does survives that; see `workspace`."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-    signal.signal(signal.SIGINT, before)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        clear_unfinished(self._home)
+        signal.signal(signal.SIGINT, before)

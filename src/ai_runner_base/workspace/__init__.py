@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._activation import shell
-from ._generations import remove_environment
+from ._generations import known_environments, remove_environment, sweep
 from ._graph import Job, TaskGraph
 from ._home import Home
 from ._host import detect_host, remember_host, remembered_host
@@ -50,6 +50,7 @@ __all__ = [
     "detect_host",
     "find_environment",
     "installed_records",
+    "known_environments",
     "pick_platform",
     "read_manifest",
     "ready",
@@ -61,6 +62,7 @@ __all__ = [
     "shell",
     "solve",
     "supported_platforms",
+    "sweep",
     "tasks",
 ]
 

@@ -60,6 +60,13 @@ def sweep(home: Home, environment: str) -> None:
         leftover.unlink(missing_ok=True)
 
 
+def known_environments(home: Home) -> list[str]:
+    """Environments that have left something on disk, also those that the manifest no longer has."""
+    prefixes = {path.name for path in home.environments.glob("[!.]*")}
+    generations = {path.name.rpartition("-")[0] for path in home.generations.glob("*-*")}
+    return sorted(prefixes | generations)
+
+
 def remove_environment(home: Home, environment: str) -> None:
     """Remove an environment with all its generations; the prefix goes first, so that no half is found."""
     home.prefix(environment).unlink(missing_ok=True)

@@ -109,6 +109,17 @@ class Home:
             file.flush()
             yield
 
+    @contextlib.contextmanager
+    def lock_if_free(self) -> Iterator[bool]:
+        """Hold the lock if nobody else does; whether it is held."""
+        with (self.root / "lock").open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
 
 def read_json(path: Path) -> dict[str, Any] | None:
     """An object from a file; None when it is missing or was not written by us."""
