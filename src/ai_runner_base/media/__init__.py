@@ -7,10 +7,12 @@ callback that takes long holds its stream up, one that raises ends it.
 from ai_runner_base.media import clip
 from ai_runner_base.media._audio_path import AudioMode
 from ai_runner_base.media._decoder import Decoder
-from ai_runner_base.media._file import FileEncoder, FileOptions
+from ai_runner_base.media._file import FileEncoder
+from ai_runner_base.media._file_writer import FileOptions
 from ai_runner_base.media._fit import Fitter
 from ai_runner_base.media._jpeg import MAX_JPEG_PIXELS, JpegDecoder, JpegEncoder, jpeg_size
-from ai_runner_base.media._live import LiveEncoder, LiveEncoderOptions
+from ai_runner_base.media._live import LiveEncoder
+from ai_runner_base.media._live_line import LiveEncoderOptions
 from ai_runner_base.media._pipe import BytePipe, Chunk
 from ai_runner_base.media._probe import CodecProbe, list_video_encoders
 from ai_runner_base.media._reader import DecoderOptions

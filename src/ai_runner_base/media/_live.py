@@ -7,54 +7,20 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
-from ai_runner_base.errors import HostError, RunnerError
-from ai_runner_base.media._audio_path import AudioMode, AudioPath
-from ai_runner_base.media._timeline import is_jump
-from ai_runner_base.media._ts_mux import AudioTrack, TsMuxer
+from ai_runner_base.errors import RunnerError
+from ai_runner_base.media._live_line import Job, LiveEncoderOptions, LiveLine
 from ai_runner_base.media._types import TICKS_PER_S, AudioInfo, AudioPacket, Cut, EncoderCounters
-from ai_runner_base.media._video_encoder import CodedFrame, VideoEncoder, VideoEncoderOptions
 
 logger = logging.getLogger(__name__)
 _numbers = itertools.count(1)
 
-MAX_REOPENS = 3
 MAX_WAITING_AUDIO = 400
-EARLY_AUDIO_TICKS = 2 * TICKS_PER_S
-"""Audio older than this at the first picture is dropped (the field's contract)."""
-EARLY_AUDIO_PACKETS = 200
-"""Audio packets kept until the first picture; the oldest go first."""
-ENCODER_STEP_TICKS = 3_000
-"""What the encoder sees instead of a jump of the timeline."""
-
-
-@dataclass(frozen=True, slots=True)
-class LiveEncoderOptions:
-    """How a live stream is encoded.
-
-    :param key_frame_interval_s: of PTS, from one key frame and segment to the next
-    :param queue_frames: frames that may wait for the encoder; a further one replaces the oldest
-    """
-
-    video: VideoEncoderOptions = field(default_factory=VideoEncoderOptions)
-    audio: AudioMode = "opus"
-    key_frame_interval_s: float = 2.0
-    queue_frames: int = 3
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    array: NDArray[np.uint8]
-    pts: int
-    stamps: Any
-    on_done: Callable[[], None] | None
 
 
 class LiveEncoder:
@@ -85,12 +51,12 @@ class LiveEncoder:
         self._options = options or LiveEncoderOptions()
         self._on_bytes = on_bytes
         self._on_end = on_end
-        self._frames: deque[_Job] = deque()
+        self._frames: deque[Job] = deque()
         self._audio: deque[AudioPacket] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._key_wanted = False
-        self._line = _Line(width, height, self._options, audio, on_bytes, self.counters)
+        self._line = LiveLine(width, height, self._options, audio, on_bytes, self.counters)
         self._thread = threading.Thread(target=self._run, name=f"encode-{next(_numbers)}", daemon=True)
 
     def start(self) -> None:
@@ -112,7 +78,7 @@ class LiveEncoder:
         :param on_done: called exactly once, as soon as `array` may be reused, encoded or not
         :returns: False when a frame had to be dropped: an older one, or this one after `close`
         """
-        job = _Job(array, round(pts * time_base * TICKS_PER_S), stamps, on_done)
+        job = Job(array, round(pts * time_base * TICKS_PER_S), stamps, on_done)
         dropped = None
         with self._changed:
             if self._closing:
@@ -199,161 +165,3 @@ class LiveEncoder:
             job = self._frames.popleft()
             if job.on_done is not None:
                 job.on_done()
-
-
-class _Line:
-    """What the encode thread does with one frame or packet: encoder, audio path and muxer in a row."""
-
-    def __init__(
-        self,
-        width: int,
-        height: int,
-        options: LiveEncoderOptions,
-        audio: AudioInfo | None,
-        on_bytes: Callable[[bytes, Cut | None, Any], None],
-        counters: EncoderCounters,
-    ) -> None:
-        self._size = (width, height)
-        self._options = options
-        self._on_bytes = on_bytes
-        self._counters = counters
-        self._path = AudioPath(options.audio)
-        self._muxer = TsMuxer(self._path.track(audio) if audio else None)
-        self._encoder: VideoEncoder | None = None
-        self._early_audio: deque[AudioPacket] = deque(maxlen=EARLY_AUDIO_PACKETS)
-        self._in_encoder: dict[int, tuple[_Job, bool]] = {}
-        self._encoder_offset = 0
-        self._last_pts: int | None = None
-        self._last_encoder_pts = 0
-        self._last_audio_pts: int | None = None
-        self._segment_pts = 0
-        self._fresh_encoder = True
-
-    def open(self) -> None:
-        """Open the encoder.
-
-        :raises HostError: there is none
-        """
-        self._encoder = VideoEncoder(*self._size, self._options.video)
-        self._fresh_encoder = True
-
-    def frame(self, job: _Job, *, key_wanted: bool) -> None:
-        try:
-            jump = self._place(job.pts)
-            frame = None if jump is None or self._encoder is None else self._encoder.convert(job.array)
-        finally:
-            if job.on_done is not None:
-                job.on_done()
-        if frame is None or jump is None:
-            self._counters.dropped_pts_order += 1
-            return
-        interval = round(self._options.key_frame_interval_s * TICKS_PER_S)
-        key = key_wanted or jump or self._fresh_encoder or job.pts - self._segment_pts >= interval
-        if key:
-            self._segment_pts = job.pts
-        self._last_encoder_pts = job.pts + self._encoder_offset
-        self._in_encoder[self._last_encoder_pts] = (job, jump)
-        self._encode(frame, key_frame=key)
-
-    def audio(self, packet: AudioPacket) -> None:
-        if self._last_pts is None:
-            if len(self._early_audio) == EARLY_AUDIO_PACKETS:
-                self._counters.dropped_audio += 1
-            self._early_audio.append(packet)
-            return
-        track = self._path.track(packet.info)
-        if track is None:
-            self._counters.dropped_audio += 1
-            return
-        if track != self._muxer.audio:
-            self._announce(track)
-        for pts, data in self._path.convert(packet):
-            self._send_audio(pts, data)
-
-    def finish(self) -> None:
-        """Deliver what encoder and audio path still hold."""
-        if self._last_pts is None or self._encoder is None:
-            return
-        for coded in self._encoder.encode(None):
-            self._send_video(coded)
-        for pts, data in self._path.flush():
-            self._send_audio(pts, data)
-
-    def _place(self, pts: int) -> bool | None:
-        """Whether the timeline jumps at this frame; None when the frame is out of order."""
-        first = self._last_pts is None
-        step = 0 if self._last_pts is None else pts - self._last_pts
-        jump = is_jump(step)
-        if not first and not jump and step <= 0:
-            return None
-        if jump:
-            self._encoder_offset = self._last_encoder_pts + ENCODER_STEP_TICKS - pts
-        self._last_pts = pts
-        if first:
-            self._drop_stale_audio(pts)
-        return jump
-
-    def _drop_stale_audio(self, video_pts: int) -> None:
-        kept = [
-            packet
-            for packet in self._early_audio
-            if video_pts - packet.pts * packet.time_base * TICKS_PER_S <= EARLY_AUDIO_TICKS
-        ]
-        self._counters.dropped_audio += len(self._early_audio) - len(kept)
-        self._early_audio = deque(kept)
-
-    def _encode(self, frame: av.VideoFrame, *, key_frame: bool) -> None:
-        if self._encoder is None:
-            return
-        try:
-            for coded in self._encoder.encode(frame, self._last_encoder_pts, key_frame=key_frame):
-                self._fresh_encoder = False
-                self._send_video(coded)
-        except av.FFmpegError as error:
-            self._reopen(error)
-
-    def _reopen(self, error: av.FFmpegError) -> None:
-        self._counters.reopened += 1
-        if self._counters.reopened > MAX_REOPENS:
-            raise HostError(f"the video encoder failed {MAX_REOPENS + 1} times: {error.strerror}") from error
-        logger.warning("The video encoder failed (%s); opening a new one", error.strerror)
-        self._in_encoder.clear()
-        self.open()
-
-    def _send_video(self, coded: CodedFrame) -> None:
-        job, jump = self._in_encoder.pop(coded.pts, (None, False))
-        pts = job.pts if job else coded.pts - self._encoder_offset
-        dts = pts - coded.pts + coded.dts
-        cut, head = None, b""
-        if coded.key_frame:
-            cut = Cut(self._counters.segments, pts, jump)
-            head = self._muxer.tables()
-            self._counters.segments += 1
-        unit = self._muxer.video_unit(coded.data, pts, dts, key_frame=coded.key_frame, discontinuity=jump)
-        self._counters.frames += 1
-        self._send(head + unit, cut, job.stamps if job else None)
-        while self._early_audio:
-            self.audio(self._early_audio.popleft())
-
-    def _send_audio(self, pts: int, data: bytes) -> None:
-        step = 1 if self._last_audio_pts is None else pts - self._last_audio_pts
-        if step <= 0 and not is_jump(step):
-            self._counters.dropped_pts_order += 1
-            return
-        if pts < 0 <= self._segment_pts:
-            # Encoder delay before a stream that starts at 0: as 33 bits it would read as 26 hours.
-            self._counters.dropped_audio += 1
-            return
-        self._last_audio_pts = pts
-        self._counters.audio_packets += 1
-        self._send(self._muxer.audio_unit(data, pts), None, None)
-
-    def _announce(self, track: AudioTrack) -> None:
-        """Audio that nobody announced: new tables at once, and a segment that begins with them soon."""
-        self._muxer.set_audio(track)
-        self._send(self._muxer.tables(), None, None)
-        self._fresh_encoder = True
-
-    def _send(self, data: bytes, cut: Cut | None, stamps: Any) -> None:
-        self._counters.sent_bytes += len(data)
-        self._on_bytes(data, cut, stamps)

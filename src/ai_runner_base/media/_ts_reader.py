@@ -52,7 +52,6 @@ class TsReader:
         :raises CallerError: the input is not what a decoder can use
         """
         while (chunk := pipe.read_chunk()) is not None:
-            self._delivery.check()
             self._counters.live_edge_skips = pipe.live_edge_skips
             if chunk.gap:
                 self.skip()
@@ -62,6 +61,7 @@ class TsReader:
 
     def feed(self, data: bytes, received_ns: int) -> None:
         """Decode and deliver everything that these bytes complete."""
+        self._delivery.check()
         self._first_ns = self._first_ns or received_ns
         self._counters.received_bytes += len(data)
         for item in self._demuxer.feed(data, received_ns):
@@ -93,16 +93,17 @@ class TsReader:
     def _item(self, item: Program | Unit) -> None:
         if isinstance(item, Program):
             self._set_program(item)
-        elif item.stream is self._video_stream or item.stream == self._video_stream:
+        elif item.stream == self._video_stream:
             self._video_unit(item)
         elif self._delivery.wants_audio:
             self._audio_unit(item)
 
     def _set_program(self, program: Program) -> None:
         self._program = program
+        known = self._video_stream.codec if self._video_stream else ""
         if program.video is None:
             self._video = None
-        elif self._video is None or program.video.codec != getattr(self._video_stream, "codec", ""):
+        elif self._video is None or program.video.codec != known:
             codec = program.video.codec
             self._video = VideoDecoder(
                 lambda: open_live_codec(codec), TIME_BASE, self._counters, self._options.policy

@@ -168,7 +168,9 @@ class EncoderCounters:
 class Source(Protocol):
     """What gives pictures: a `Decoder` or a `ClipSource`."""
 
-    counters: DecoderCounters
+    @property
+    def counters(self) -> DecoderCounters:
+        """Running totals."""
 
     @property
     def info(self) -> MediaInfo | None:
