@@ -15,15 +15,18 @@ from aiohttp import web
 from .. import __version__
 from ..catalog import Catalog
 from ..errors import HostError
-from ..server import ServerOptions, create_app
+from ..server import LiveRunner, ServerOptions, create_app
 from ..stream import Connector, Runner
 from ..trickle import ClientOptions, TrickleServer, client_session
 from ..trickle import ServerOptions as TrickleOptions
+from ._orchestrators import OrchestratorOptions, make_live_runner
 from ._workers import WorkerOptions, choose, make_pool
 
 log = logging.getLogger(__name__)
 
 SHUTDOWN_LIMIT_S = 3.0
+HEADER_LIMIT_BYTES = 64 << 10
+"""Payment tickets of an orchestrator's clients come in headers and are longer than 8 KiB."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ANY_ADDRESS = ("0.0.0.0", "::")
 
@@ -41,6 +44,7 @@ class ServeOptions:
     """After the first signal, live streams may go on for this long; a second signal ends the wait."""
     max_fps: float = 0.0
     """Input frames above this rate are dropped by their PTS; 0: none."""
+    orchestrators: OrchestratorOptions | None = None
 
 
 async def serve(options: ServeOptions, catalog: Catalog) -> None:
@@ -62,21 +66,29 @@ async def serve(options: ServeOptions, catalog: Catalog) -> None:
             make_pool(options.workers, chosen, lambda seat, event: runner.on_worker_event(seat, event)),
             connector.connect,
         )
+        live = make_live_runner(options.orchestrators, chosen, runner, connector, http, (host, port))
         app = web.AppRunner(
-            create_app(runner, options.server, trickle), access_log=None, shutdown_timeout=SHUTDOWN_LIMIT_S
+            create_app(runner, options.server, trickle, live),
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_LIMIT_S,
+            max_field_size=HEADER_LIMIT_BYTES,
         )
         try:
             await app.setup()
             await web.SockSite(app, listener).start()
             await runner.start()
+            if live is not None:
+                await live.start()
             click.echo(_welcome(host, port, runner))
             notify("READY=1")
             await signals.wait()
             log.info("stopping")
             notify("STOPPING=1")
-            await _drain(runner, signals, options.drain_timeout_s)
+            await _drain(runner, live, signals, options.drain_timeout_s)
         finally:
-            await runner.aclose()
+            await asyncio.gather(runner.aclose(), *([live.leave()] if live else []))
+            if live is not None:
+                await live.aclose()
             await app.cleanup()
 
 
@@ -108,9 +120,11 @@ class _Signals:
         await self._arrived.get()
 
 
-async def _drain(runner: Runner, signals: _Signals, limit_s: float) -> None:
+async def _drain(runner: Runner, live: LiveRunner | None, signals: _Signals, limit_s: float) -> None:
     if limit_s <= 0:
         return
+    if live is not None:
+        live.drain()
     draining = asyncio.create_task(runner.drain(limit_s), name="drain")
     impatient = asyncio.create_task(signals.wait(), name="second signal")
     await asyncio.wait([draining, impatient], return_when=asyncio.FIRST_COMPLETED)

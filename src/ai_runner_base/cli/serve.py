@@ -14,6 +14,7 @@ from ..catalog import Catalog
 from ..server import ServerOptions
 from ..trickle import ClientOptions, TlsPolicy
 from ._options import environments_option
+from ._orchestrators import orchestrator_options, read_orchestrators, tls_policy
 from ._serving import LOOPBACK, ServeOptions, serve
 from ._workers import WorkerOptions, choose
 from .prepare import prepare
@@ -34,9 +35,7 @@ def _workers(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ..
 
 
 def _tls(_ctx: click.Context, _param: click.Parameter, value: str) -> TlsPolicy:
-    if value == "verify":
-        return TlsPolicy.verify()
-    return TlsPolicy.insecure() if value == "insecure" else TlsPolicy.pinned(value)
+    return tls_policy(value)
 
 
 @click.command(name="serve")
@@ -120,6 +119,7 @@ def _tls(_ctx: click.Context, _param: click.Parameter, value: str) -> TlsPolicy:
     envvar="PREPARE_MODELS",
     help="Prepare the pipelines, as `ai-runner prepare` does, and exit.",
 )
+@orchestrator_options
 @environments_option
 def command(names: tuple[str, ...], environments: tuple[Path, ...], **flags: Any) -> None:
     """Serve pipelines: live streams in and out, /health at once, one line that says where.
@@ -160,4 +160,5 @@ def _options(names: tuple[str, ...], flags: dict[str, Any]) -> ServeOptions:
         client=ClientOptions(tls=flags["tls"]),
         drain_timeout_s=flags["drain_timeout"],
         max_fps=flags["max_fps"],
+        orchestrators=read_orchestrators(flags),
     )

@@ -17,7 +17,9 @@ from pydantic import BaseModel, ValidationError
 from ..errors import CallerError, RunnerError
 from ..stream import Runner, StreamRequest
 from ..trickle import TrickleServer
-from . import hardware, metrics, page, schemas
+from . import hardware, live_routes, metrics, page, schemas
+from .live_gate import VERIFIED, confine
+from .live_runner import LiveRunner
 from .openapi import Route, describe
 from .playground_ws import Playground
 
@@ -47,12 +49,16 @@ METRICS = web.AppKey("metrics", metrics.Registry)
 
 
 def create_app(
-    runner: Runner, options: ServerOptions, trickle: TrickleServer | None = None
+    runner: Runner,
+    options: ServerOptions,
+    trickle: TrickleServer | None = None,
+    live: LiveRunner | None = None,
 ) -> web.Application:
     """Return the application; `runner` is started and closed by the caller, who owns the workers."""
-    app = web.Application(middlewares=[_json_errors, _check_token])
+    app = web.Application(middlewares=[_json_errors, confine(live), _check_token])
     app[RUNNER], app[OPTIONS] = runner, options
     app[METRICS] = metrics.registry(runner, options.version)
+    live_routes.attach(app, runner, live)
     routes = api_routes()
     app[DOCUMENT] = describe(routes)
     for route in routes:
@@ -135,6 +141,7 @@ def api_routes() -> list[Route]:
         ),
         Route("GET", "/openapi.json", openapi_json, "This description", tags=operate),
         Route("GET", "/metrics", show_metrics, "Prometheus metrics", content_type="text/plain", tags=operate),
+        *live_routes.live_routes(),
     ]
 
 
@@ -268,7 +275,12 @@ _TOKEN_FREE = {"GET", "HEAD", "OPTIONS"}
 @web.middleware
 async def _check_token(request: web.Request, handler: _Handler) -> web.StreamResponse:
     token = request.app[OPTIONS].auth_token
-    if not token or request.method in _TOKEN_FREE or request.path.startswith("/ai/trickle"):
+    if (
+        VERIFIED in request
+        or not token
+        or request.method in _TOKEN_FREE
+        or request.path.startswith("/ai/trickle")
+    ):
         return await handler(request)
     if request.headers.get("Authorization") == f"Bearer {token}":
         return await handler(request)

@@ -101,4 +101,5 @@ _WORDS = {
     404: "No such thing",
     422: "The body does not match the schema",
     500: "The runner's fault, or insufficient capacity",
+    503: "Not now",
 }
