@@ -14,10 +14,11 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from ..errors import CallerError, RunnerError
+from ..errors import RunnerError
 from ..stream import Runner, StreamRequest
 from ..trickle import TrickleServer
 from . import hardware, live_routes, metrics, page, schemas
+from .bodies import MAX_BODY_BYTES, json_object
 from .live_gate import VERIFIED, confine
 from .live_runner import LiveRunner
 from .openapi import Route, describe
@@ -55,7 +56,9 @@ def create_app(
     live: LiveRunner | None = None,
 ) -> web.Application:
     """Return the application; `runner` is started and closed by the caller, who owns the workers."""
-    app = web.Application(middlewares=[_json_errors, confine(live), _check_token])
+    app = web.Application(
+        middlewares=[_json_errors, confine(live), _check_token], client_max_size=MAX_BODY_BYTES
+    )
     app[RUNNER], app[OPTIONS] = runner, options
     app[METRICS] = metrics.registry(runner, options.version)
     live_routes.attach(app, runner, live)
@@ -170,7 +173,7 @@ async def hardware_stats(request: web.Request) -> web.Response:
 
 async def live_video_to_video(request: web.Request) -> web.Response:
     """Admit and start a stream; answers before its first frame."""
-    body = schemas.LiveVideoToVideoParams.model_validate(await _body(request))
+    body = schemas.LiveVideoToVideoParams.model_validate(await json_object(request))
     started = await request.app[RUNNER].start_stream(StreamRequest(**body.model_dump()))
     return _json(schemas.LiveVideoToVideoResponse(request_id=started.id, manifest_id=body.manifest_id))
 
@@ -192,7 +195,7 @@ async def stream(request: web.Request) -> web.Response:
 
 async def patch_params(request: web.Request) -> web.Response:
     """Merge the given keys into the running parameters and apply the whole."""
-    changes = schemas.ParamsUpdate.model_validate(await _body(request)).model_dump()
+    changes = schemas.ParamsUpdate.model_validate(await json_object(request)).model_dump()
     return _json(await _stream(request).patch_params(changes))
 
 
@@ -232,16 +235,6 @@ def _stream(request: web.Request) -> Any:
     if found is None:
         raise web.HTTPNotFound(text=f"no stream {wanted!r}; GET /streams lists the live ones")
     return found
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    try:
-        body = await request.json()
-    except (ValueError, UnicodeDecodeError) as error:
-        raise CallerError(f"the body is not JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise CallerError(f"the body must be a JSON object, got {type(body).__name__}")
-    return body
 
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -7,7 +7,7 @@ the client sent, so their presence alone confines a request; their token is what
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -59,20 +59,10 @@ def confine(live: LiveRunner | None) -> Middleware:
 
 
 async def _start(live: LiveRunner, headers: SessionHeaders, request: web.Request) -> web.StreamResponse:
-    answer = await live.start_session(headers, SessionStart.model_validate(await _body(request)))
+    answer = await live.start_session(
+        headers, SessionStart.model_validate(await json_object(request, may_be_empty=True))
+    )
     return web.json_response(answer.model_dump())
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    if not await request.read():
-        return {}
-    try:
-        body = await request.json()
-    except (ValueError, UnicodeDecodeError) as error:
-        raise CallerError(f"the body is not JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise CallerError(f"the body must be a JSON object, got {type(body).__name__}")
-    return body
 
 
 async def _own_stream(
