@@ -91,20 +91,19 @@ def test_the_traceback_shows_only_with_v(capsys: pytest.CaptureFixture[str]) -> 
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_the_manifest_is_the_nearest_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_manifest_is_the_nearest_one(tmp_path: Path) -> None:
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
     wrapper = tmp_path / "wrapper"
     wrapper.mkdir()
     (wrapper / "pixi.toml").touch()
     with pytest.raises(CallerError, match=r"no pixi\.toml"):
-        find_manifest(None, deep)
-    monkeypatch.setenv("PIXIW_ROOT", str(wrapper))
-    assert find_manifest(None, deep) == wrapper / "pixi.toml"
+        find_manifest(Options(), deep)
+    assert find_manifest(Options(wrapper_root=wrapper), deep) == wrapper / "pixi.toml"
     (tmp_path / "a" / "pixi.toml").touch()
-    assert find_manifest(None, deep) == tmp_path / "a" / "pixi.toml"
-    assert find_manifest(wrapper, deep) == wrapper / "pixi.toml"
-    assert find_manifest(wrapper / "other.toml", deep) == wrapper / "other.toml"
+    assert find_manifest(Options(wrapper_root=wrapper), deep) == tmp_path / "a" / "pixi.toml"
+    assert find_manifest(Options(wrapper), deep) == wrapper / "pixi.toml"
+    assert find_manifest(Options(wrapper / "other.toml"), deep) == wrapper / "other.toml"
 
 
 @pytest.mark.usefixtures("workspace")

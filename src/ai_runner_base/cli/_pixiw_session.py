@@ -32,6 +32,7 @@ class Options:
     """Options that every command takes.
 
     :param manifest_path: as given; None means the nearest ``pixi.toml``
+    :param wrapper_root: the repository of `scripts/pixiw`, whose manifest counts where there is no nearer one
     :param verbosity: number of ``-v`` minus number of ``-q``
     :param purpose: the command, for those who wait for us
     """
@@ -39,6 +40,7 @@ class Options:
     manifest_path: Path | None = None
     verbosity: int = 0
     purpose: str = "pixiw"
+    wrapper_root: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Session:
     @cached_property
     def manifest(self) -> Manifest:
         """The manifest that counts here."""
-        return read_manifest(find_manifest(self.options.manifest_path, self.cwd))
+        return read_manifest(find_manifest(self.options, self.cwd))
 
     @cached_property
     def home(self) -> Home:
@@ -119,19 +121,21 @@ class Session:
         return Worker(self.home, self.manifest.path, self.display, self.options.purpose)
 
 
-def find_manifest(given: Path | None, cwd: Path) -> Path:
+def find_manifest(options: Options, cwd: Path) -> Path:
     """The manifest: as given (file or folder), else the nearest one here or above, else the wrapper's own.
 
     :raises CallerError: there is none, or it is one that is not read here
     """
-    if given is not None:
-        path = given.absolute()
+    if options.manifest_path is not None:
+        path = options.manifest_path.absolute()
         path = path / "pixi.toml" if path.is_dir() else path
         if path.name == "pyproject.toml":
             raise CallerError("pixiw does not read pyproject.toml as a manifest", hint="use a pixi.toml")
         return path
-    root = os.environ.get("PIXIW_ROOT")
-    for folder in (cwd, *cwd.parents, *([Path(root)] if root else [])):
+    folders = [cwd, *cwd.parents]
+    if options.wrapper_root is not None:
+        folders.append(options.wrapper_root)
+    for folder in folders:
         if (folder / "pixi.toml").is_file():
             return folder / "pixi.toml"
     raise CallerError(f"there is no pixi.toml in {cwd} or above", hint="name one with --manifest-path")

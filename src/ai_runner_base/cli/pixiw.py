@@ -41,6 +41,8 @@ _NOT_HERE = {
     "upload": "use: pixiw run build-packages, then copy the channel",
     "workspace": "use: pixiw info",
 }
+# Taken out of the environment: tasks may call another workspace's pixiw.
+_WRAPPER_ROOT = Path(root) if (root := os.environ.pop("PIXIW_ROOT", "")) else None
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -98,7 +100,8 @@ def _session(ctx: click.Context, common: dict[str, Any]) -> Session:
     before = ctx.obj
     verbosity = sum(part["verbose"] - part["quiet"] for part in (before, common))
     purpose = " ".join([ctx.info_name or "", *ctx.params.get("words", ())])
-    return Session(Options(common["manifest_path"] or before["manifest_path"], verbosity, purpose))
+    given = common["manifest_path"] or before["manifest_path"]
+    return Session(Options(given, verbosity, purpose, _WRAPPER_ROOT))
 
 
 def _fresh(options: dict[str, Any]) -> Freshness:
