@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from ..errors import CallerError
 from ..orchestrator import SessionHeaders
+from .bodies import json_object
 from .live_runner import LiveRunner
 from .live_schemas import SessionStart
 
