@@ -311,6 +311,7 @@ async def test_the_time_is_that_of_the_frame_that_came_back(prefix: Path) -> Non
         ("huge", "cannot hold 10000x10000"),
         ("integers", "got (16, 32, 3) int64"),
         ("nothing", "transform returned None"),
+        ("no_time", "is not a time in 64 bits"),
     ],
 )
 async def test_a_bad_answer_is_reported_and_the_stream_goes_on(

@@ -96,3 +96,18 @@ def test_numbers_that_do_not_fit_are_refused(changes: dict[str, object], word: s
     good = frames.FrameReady(1, 1, 0, 16, 16, 0, Fraction(1, 30))
     with pytest.raises(WireError, match=word):
         frames.encode(good._replace(**changes))
+
+
+@given(
+    st.integers(1, 40_000), st.integers(1, 40_000), st.integers(-(2**65), 2**65), st.fractions() | st.none()
+)
+def test_the_check_before_a_slot_is_spent_agrees_with_the_message(
+    height: int, width: int, pts: int, time_base: Fraction | None
+) -> None:
+    try:
+        frames.check_picture(height, width, pts, time_base)  # type: ignore[arg-type]  # None is the author's mistake
+    except WireError:
+        return
+    assert time_base is not None
+    message = frames.Result(1, 1, 0, height, width, pts, time_base)
+    assert frames.decode(bytes(frames.encode(message))) == message

@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from .. import __version__
-from ..errors import CallerError, HostError, PipelineError, RunnerError
+from ..errors import CallerError, PipelineError, RunnerError
 from ..wire import PROTOCOL_VERSION, WireError, control, frames, logs
+from ._answers import applied, missing_package, output_size, version_error
 from ._books import Books
 from ._channel import ControlChannel
-from ._errors import ParamsRejected, WorkerFailed
+from ._errors import WorkerFailed
 from ._events import WorkerInfo
 from ._explain import explain_exit, oom_kills
 from ._link import FrameLink
@@ -86,6 +87,7 @@ class Life:
         self._reload_since_s = 0.0
         self._oom_kills = oom_kills()
         self._graceful = True
+        self._ends_by_itself = False
 
     @property
     def pid(self) -> int:
@@ -138,7 +140,7 @@ class Life:
         answer = self._answers[request] = self._loop.create_future()
         try:
             self.send(control.UpdateParams(request, dict(params)))
-            return _applied(await asyncio.wait_for(answer, self._options.params_timeout_s))
+            return applied(await asyncio.wait_for(answer, self._options.params_timeout_s))
         except WireError as error:
             raise CallerError(f"the parameters cannot be sent: {error}") from error
         except TimeoutError:
@@ -161,7 +163,7 @@ class Life:
 
     async def _end_process(self, process: WorkerProcess) -> None:
         options = self._options
-        if self._graceful and self._ready.done():
+        if self._graceful and (self._ready.done() or self._ends_by_itself):
             self.send(control.Stop(options.drain_timeout_s))
             if await process.wait(options.drain_timeout_s):
                 return
@@ -195,7 +197,7 @@ class Life:
 
     def _greeted(self, hello: control.Hello) -> None:
         if hello.protocol != PROTOCOL_VERSION:
-            self.fail(_version_error(self._spec, hello))
+            self.fail(version_error(self._spec, hello))
             return
         self._hello = hello
         self._observer.loading()
@@ -227,6 +229,7 @@ class Life:
                 if not self._ready.done():
                     self._ready.set_result(message)
             case control.LoadFailed(text, trace, hint):
+                self._ends_by_itself = True
                 text = f"{self._spec.name!r} could not be loaded: {text}"
                 self.fail(PipelineError(text, hint=hint, remote_traceback=trace))
             case control.Pong():
@@ -270,7 +273,8 @@ class Life:
         self.fail(self._failed(reason))
 
     def _exited(self, code: int) -> None:
-        if missing := _missing_package(self._spec, self.log_tail):
+        missing = missing_package(self._spec, self.log_tail) if self._hello is None else None
+        if missing is not None:
             self.fail(missing)
             return
         reason = explain_exit(code, oom_kills_before=self._oom_kills, oom_kills_now=oom_kills())
@@ -313,40 +317,3 @@ class Life:
             self.fail(self._failed(f"one frame has taken more than {limit_s:g} s", hung=True))
         elif pong.loop_blocked_s > limit_s:
             self.fail(self._failed(f"its event loop has been blocked for more than {limit_s:g} s", hung=True))
-
-
-def output_size(size: Sequence[int] | None) -> tuple[int, int] | None:
-    """(width, height) from a message."""
-    return (size[0], size[1]) if size is not None and len(size) == 2 else None
-
-
-def _applied(answer: control.ControlMessage) -> control.ParamsApplied:
-    match answer:
-        case control.ParamsApplied():
-            return answer
-        case control.ParamsRejected(_, errors):
-            rules = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in errors)
-            raise ParamsRejected(f"invalid parameters: {rules}", errors=tuple(errors))
-        case control.ParamsFailed(_, message, trace):
-            raise PipelineError(
-                f"the pipeline failed to take its parameters: {message}", remote_traceback=trace
-            )
-    raise WorkerFailed(f"the worker answered with a {type(answer).__name__}")
-
-
-def _version_error(spec: WorkerSpec, hello: control.Hello) -> HostError:
-    return HostError(
-        f"{spec.name!r} brings ai-runner-base {hello.package_version}, which speaks protocol"
-        f" {hello.protocol}; this runner is {__version__} and speaks protocol {PROTOCOL_VERSION}",
-        hint=f"update ai-runner-base in {spec.prefix}, or this runner, so that both have the same version",
-    )
-
-
-def _missing_package(spec: WorkerSpec, tail: Sequence[str]) -> HostError | None:
-    """The one early end that has a better explanation than its exit code."""
-    if not any("No module named" in line and "ai_runner_base" in line for line in tail):
-        return None
-    return HostError(
-        f"the environment of {spec.name!r} has no ai-runner-base: {spec.prefix}",
-        hint="add ai-runner-base to the run requirements of its recipe",
-    )

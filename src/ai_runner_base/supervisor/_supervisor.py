@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import CapacityError, HostError, PipelineError, RunnerError
 from ..wire import control, frames, logs
+from ._answers import output_size
 from ._books import Books
 from ._budget import RestartBudget
 from ._errors import WorkerFailed
@@ -28,7 +29,7 @@ from ._events import (
     WorkerInfo,
     WorkerState,
 )
-from ._life import Life, output_size
+from ._life import Life
 from ._link import FrameLink
 from ._options import SupervisorOptions, WorkerSpec
 from ._session import WorkerOutput, WorkerSession

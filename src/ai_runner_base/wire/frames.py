@@ -20,6 +20,7 @@ MAX_SIDE_PIXELS = 32768
 # kind, demand, slot, freed mask, session, height, width, time base (2), flags, seq, pts, two clock readings
 _LAYOUT = struct.Struct("<BBHIIIIIIIQqQQ")
 _FREED, _FREED_OFFSET = struct.Struct("<I"), 4
+_TIME = struct.Struct("<IIq")
 _FRAME_READY, _OUTPUTS_FREED, _RESULT, _RETURNED = 1, 2, 3, 4
 _LOADING_FRAME = 1
 
@@ -129,6 +130,21 @@ def encode(message: FrameMessage) -> bytearray:
     except struct.error as error:
         raise WireError(f"{message} does not fit the frame message: {error}") from error
     return packet
+
+
+def check_picture(height: int, width: int, pts: int, time_base: Fraction) -> None:
+    """Refuse what a message could not carry, before a slot is spent on it.
+
+    :raises WireError: the offending number
+    """
+    if height > MAX_SIDE_PIXELS or width > MAX_SIDE_PIXELS:
+        raise WireError(f"{width}x{height} is more than {MAX_SIDE_PIXELS} pixels a side")
+    try:
+        _TIME.pack(*time_base.as_integer_ratio(), pts)
+    except (struct.error, AttributeError, TypeError) as error:
+        raise WireError(f"pts {pts!r} with time base {time_base!r} is not a time in 64 bits") from error
+    if time_base <= 0:
+        raise WireError(f"time base {time_base} is not positive")
 
 
 def set_freed(packet: bytearray, freed: Slots) -> None:

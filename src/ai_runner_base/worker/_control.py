@@ -18,6 +18,7 @@ class Vitals:
 
     def __init__(self) -> None:
         self._busy_since = 0.0
+        self._waits = False
         self._beat_due_since = 0.0
         self._call_soon: Callable[[Callable[[], None]], object] | None = None
 
@@ -32,11 +33,12 @@ class Vitals:
     @contextlib.contextmanager
     def frame_waits(self) -> Iterator[None]:
         """For this long the frame waits for the runner, not for the pipeline."""
-        busy, self._busy_since = self._busy_since, 0.0
+        self._waits = True
         try:
             yield
         finally:
-            if busy:
+            self._waits = False
+            if self._busy_since:
                 self.frame_begins()
 
     def watch_loop(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
@@ -49,7 +51,7 @@ class Vitals:
     def pong(self, ping: control.Ping) -> control.Pong:
         """The answer to a ping."""
         now, busy_since = time.monotonic(), self._busy_since
-        frame_s = now - busy_since if busy_since else 0.0
+        frame_s = now - busy_since if busy_since and not self._waits else 0.0
         return control.Pong(
             ping.request, frame_in_progress_s=frame_s, loop_blocked_s=self._loop_blocked_s(now)
         )

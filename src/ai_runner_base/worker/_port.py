@@ -188,6 +188,7 @@ class FramePort:
         """
         try:
             height, width = self._convert(slot, frame.data)
+            frames.check_picture(height, width, frame.pts, frame.time_base)
         except ValueError as error:
             self.ledger.abandon(slot)
             raise PipelineError(f"the pipeline's frame cannot be sent: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 import traceback
@@ -30,7 +31,7 @@ class Reporter:
     def __init__(self, send: Callable[[control.ControlMessage], None]) -> None:
         self._send = send
         self._lock = threading.Lock()
-        self._last_s = -1.0
+        self._last_s = -math.inf
         self._suppressed = 0
 
     def exception(self, error: BaseException, seq: int = 0) -> None:
@@ -46,7 +47,7 @@ class Reporter:
         """
         with self._lock:
             now = time.monotonic()
-            if 0 <= now - self._last_s < _MIN_INTERVAL_S and self._last_s >= 0:
+            if now - self._last_s < _MIN_INTERVAL_S:
                 self._suppressed += 1
                 return False
             suppressed, self._suppressed, self._last_s = self._suppressed, 0, now

@@ -189,9 +189,9 @@ class _Worker:
         self._control.send(control.ParamsApplied(request, from_seq, params, size, reloading, takes_frames))
 
     async def _watch_reload(self, reload: asyncio.Task[None], port: FramePort) -> None:
-        try:
-            await reload
-        except Exception as error:
+        await asyncio.wait({reload})
+        error = asyncio.CancelledError("cancelled") if reload.cancelled() else reload.exception()
+        if error is not None:
             trace = "".join(traceback.format_exception(error))
             self._control.send(control.Reloaded(describe(error), trace))
             return

@@ -67,6 +67,10 @@ def other_time(frame):
     return VideoFrame(frame.array, frame.pts + 1000, frame.time_base)
 
 
+def no_time(frame):
+    return VideoFrame(frame.array, 2**70, frame.time_base)
+
+
 def slow(frame):
     time.sleep(0.15)
     return frame
@@ -89,6 +93,7 @@ ACTS = {
             nothing,
             other_time,
             slow,
+            no_time,
         ],
         start=1,
     )
