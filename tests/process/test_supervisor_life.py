@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -142,6 +143,40 @@ control.sendall(struct.pack(">I", len(body)) + body)
 control.recv(65536)
 control.recv(65536)
 """
+
+
+@pytest.mark.parametrize(
+    ("says", "complaint"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", "broke the control protocol"),
+        (b'\0\0\0\x10{"type": "Ping"} ', "broke the control protocol"),
+    ],
+)
+async def test_a_worker_that_talks_rubbish_is_given_up(tmp_path: Path, says: bytes, complaint: str) -> None:
+    package = tmp_path / "rubbish" / "ai_runner_base"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "worker.py").write_text(
+        "import socket, sys, time\n"
+        "control = socket.socket(fileno=int(sys.argv[sys.argv.index('--control-fd') + 1]))\n"
+        f"control.sendall({says!r}); time.sleep(60)\n"
+    )
+    rubbish = make_prefix(tmp_path, [], [package.parent], runner_base=False)
+    error = await failure_of(Driver(spec_of(rubbish, "echo"), SupervisorOptions(restart_budget=1)))
+    assert complaint in str(error)
+
+
+async def test_two_pipelines_that_need_different_versions_run_side_by_side(tmp_path: Path) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        drivers = []
+        for version in (1, 2):
+            library = tmp_path / f"library-{version}"
+            library.mkdir()
+            (library / "contested_library.py").write_text(f"VERSION = {version}\n")
+            prefix = make_prefix(tmp_path, ["versioned"], [library], name=f"prefix-{version}")
+            drivers.append(await stack.enter_async_context(running(prefix, "versioned")))
+        pictures = await asyncio.gather(*(driver.through(0, 1) for driver in drivers))
+        assert [picture.mean() for picture in pictures] == [1, 2]
 
 
 async def test_parameters_that_cannot_be_loaded_give_way_to_the_defaults(prefix: Path) -> None:
@@ -324,6 +359,22 @@ async def test_a_hang_is_noticed_wherever_it_is(prefix: Path, name: str, value: 
     async with running(prefix, name, IMPATIENT) as driver:
         driver.give(value, 1)
         assert re.search(reason, (await driver.event(Restarted)).reason)
+
+
+@pytest.mark.parametrize("name", ["echo", "queued"])
+async def test_a_consumer_that_stalls_is_not_the_pipelines_hang(prefix: Path, name: str) -> None:
+    async with running(prefix, name, IMPATIENT) as driver:
+        driver.hold = True
+        for index in range(40):
+            driver.give(1, index)
+            await asyncio.sleep(0.03)
+        driver.hold = False
+        for output in driver.held:
+            output.release()
+        await asyncio.sleep(0.8)
+        assert driver.supervisor.restart_count == 0
+        assert driver.session is not None
+        assert await driver.session.drain(5)
 
 
 async def test_kill_9_mid_stream_brings_transformed_frames_back(prefix: Path) -> None:
