@@ -2,7 +2,7 @@
 
 For every size, medians of repeated runs:
 
-- CPU per frame of decode + encode alone, as fast as it goes, kept in YUV and through RGB (as a pipeline needs it);
+- CPU per frame of decode + encode alone, as fast as it goes, kept in YUV and through RGB as a pipeline needs;
 - CPU per frame of this package's Decoder + Fitter + LiveEncoder doing the same;
 - at 30 frames per second in real time, from the last MPEG-TS byte of a frame in to the first byte of it out:
   plain libav (its own demuxer, decoder, encoder, muxer) beside Decoder + Fitter + LiveEncoder.

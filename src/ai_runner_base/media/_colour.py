@@ -19,8 +19,17 @@ HD_HEIGHT = 720
 POINT, BILINEAR, AREA = 0x10, 2, 0x20
 
 _MATRICES = {1: SWS_709, 4: 4, 5: SWS_601, 6: SWS_601, 7: 7, 9: SWS_2020, 10: SWS_2020}
-# PyAV 17 scales with FFmpeg's own threads unless told not to; waking them costs more than it gains here.
-ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+
+
+def scaling_threads(count: int) -> dict[str, Any]:
+    """The keyword for so many threads, where PyAV has it (17 on); before that there is always one.
+
+    Left alone, PyAV takes one per core, and waking them costs more than it gains for small frames.
+    """
+    return {"threads": count} if int(av.__version__.split(".")[0]) >= 17 else {}
+
+
+ONE_THREAD = scaling_threads(1)
 
 
 def matrix_for_height(height: int) -> int:

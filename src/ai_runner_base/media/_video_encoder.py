@@ -23,12 +23,12 @@ from ai_runner_base.media._colour import (
     AVCOL_709,
     AVCOL_SMPTE170M,
     BILINEAR,
-    ONE_THREAD,
     POINT,
     RANGE_FULL,
     RANGE_LIMITED,
     SWS_709,
     matrix_for_height,
+    scaling_threads,
 )
 from ai_runner_base.media._types import TIME_BASE
 
@@ -99,6 +99,8 @@ def to_encoder_format(name: str, width: int, height: int) -> Callable[[NDArray[n
     :param name: of the encoder
     """
     reformatter = VideoReformatter()
+    # The dearest step beside coding. Two threads save a third of its time at 720p, more at 1080p.
+    threads = scaling_threads(min(2, encoder_threads(width * height)))
     pixel_format = _PIXEL_FORMATS.get(name, "yuv420p")
 
     def convert(array: NDArray[np.uint8]) -> av.VideoFrame:
@@ -114,7 +116,7 @@ def to_encoder_format(name: str, width: int, height: int) -> Callable[[NDArray[n
             dst_colorspace=matrix_for_height(height),
             src_color_range=RANGE_FULL,
             dst_color_range=RANGE_LIMITED,
-            **ONE_THREAD,
+            **threads,
         )
 
     return convert
@@ -207,13 +209,14 @@ def configure_encoder(
     if options.realtime:
         codec.max_b_frames = 0
         codec.gop_size = NO_KEY_FRAMES
-        codec.thread_count = options.threads or _threads(width * height)
+        codec.thread_count = options.threads or encoder_threads(width * height)
     if name != "libx264":
         codec.bit_rate = options.max_bitrate_bps or _usual_bitrate(width, height)
     codec.options = _codec_options(name, options) | options.ffmpeg
 
 
-def _threads(pixels: int) -> int:
+def encoder_threads(pixels: int) -> int:
+    """Threads that are worth waking for one frame."""
     return 1 if pixels <= SMALL_PIXELS else min(MAX_THREADS, os.cpu_count() or 1)
 
 
