@@ -85,7 +85,9 @@ class Page:
         )
         problem = answer.get("exceptionDetails")
         if problem:
-            raise AssertionError(f"{expression!r} threw {problem.get('exception', {}).get('description', problem)}")
+            raise AssertionError(
+                f"{expression!r} threw {problem.get('exception', {}).get('description', problem)}"
+            )
         return answer["result"].get("value")
 
     async def wait_for(self, expression: str, limit_s: float = 15.0) -> Any:
@@ -105,15 +107,19 @@ class Page:
             ) from None
         return value
 
-    async def screenshot(self, path: Path, **options: Any) -> None:
-        """Save what is seen as PNG."""
+    async def screenshot(self, **options: Any) -> bytes:
+        """Return what is seen as PNG."""
         answer = await self.call("Page.captureScreenshot", format="png", **options)
-        path.write_bytes(base64.b64decode(answer["data"]))
+        return base64.b64decode(answer["data"])
 
     async def resize(self, width: int, height: int, *, scale: float = 1, mobile: bool = False) -> None:
         """Give the page a size in CSS pixels."""
         await self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=mobile
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=scale,
+            mobile=mobile,
         )
 
     async def use_scheme(self, scheme: str) -> None:
@@ -205,7 +211,9 @@ class Browser:
             case "Network.webSocketCreated":
                 page.requests.append(event["url"].replace("ws", "http", 1))
             case "Runtime.consoleAPICalled" if event["type"] in ("error", "warning", "assert"):
-                page.complaints.append(" ".join(str(a.get("value", a.get("description"))) for a in event["args"]))
+                page.complaints.append(
+                    " ".join(str(a.get("value", a.get("description"))) for a in event["args"])
+                )
             case "Runtime.exceptionThrown":
                 details = event["exceptionDetails"]
                 page.complaints.append(str(details.get("exception", {}).get("description", details["text"])))
@@ -267,8 +275,12 @@ async def chromium(profile: Path, *flags: str) -> AsyncIterator[Browser]:
 async def _address(process: asyncio.subprocess.Process, port_file: Path) -> str:
     async with asyncio.timeout(START_LIMIT_S):
         while process.returncode is None:
-            lines = port_file.read_text().split() if port_file.exists() else []
-            if len(lines) == 2:
-                return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
+            if address := _read_address(port_file):
+                return address
             await asyncio.sleep(0.05)
     raise RuntimeError(f"Chromium ended with {process.returncode}")
+
+
+def _read_address(port_file: Path) -> str:
+    lines = port_file.read_text().split() if port_file.exists() else []
+    return f"ws://127.0.0.1:{lines[0]}{lines[1]}" if len(lines) == 2 else ""

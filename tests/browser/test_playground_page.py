@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-
+from ai_runner_base.media import write_clip
 from tests._support.browser import FAKE_CAMERA, Page
 from tests._support.browser_playground import LIVE, difference, playground
 
@@ -61,6 +61,30 @@ async def test_camera_comes_back_through_the_pipeline(tmp_path: Path) -> None:
         _assert_clean(page, at.server.url)
 
 
+async def test_screen_comes_back_through_the_pipeline(tmp_path: Path) -> None:
+    async with playground(tmp_path, flags=FAKE_CAMERA) as at:
+        page = await at.open()
+        await _choose(page, "source", "screen")
+        await page.wait_for("playground.source.kind === 'screen'")
+        await difference(page, "inverted", JPEG_ERROR)
+        await page.evaluate("playground.source.video.srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
+        await page.wait_for("playground.source.kind === 'clip'")
+
+
+async def test_chosen_file_comes_back_through_the_pipeline(tmp_path: Path) -> None:
+    async with playground(tmp_path) as at:
+        page = await at.open()
+        file = tmp_path / "moving picture.mp4"
+        await asyncio.to_thread(write_clip, file, 2.0)
+        root = await page.call("DOM.getDocument")
+        found = await page.call("DOM.querySelector", nodeId=root["root"]["nodeId"], selector="#file")
+        await page.call("DOM.setFileInputFiles", nodeId=found["nodeId"], files=[str(file)])
+        await page.wait_for("playground.source.label === 'moving picture.mp4'")
+        await difference(page, "inverted", JPEG_ERROR)
+        await page.wait_for("playground.source.video.currentTime > 0.5")
+        _assert_clean(page, at.server.url)
+
+
 async def test_missing_camera_is_explained_and_the_picture_goes_on(tmp_path: Path) -> None:
     async with playground(tmp_path) as at:
         page = await at.open()
@@ -75,7 +99,9 @@ async def test_slider_changes_the_picture_and_says_from_when(tmp_path: Path) -> 
         page = await at.open()
         await difference(page, "inverted", JPEG_ERROR)
         await _slide(page, "strength", 0)
-        await page.wait_for("/In effect after \\d+ ms, from frame/.test(document.querySelector('#effect').textContent)")
+        await page.wait_for(
+            "/In effect after \\d+ ms, from frame/.test(document.querySelector('#effect').textContent)"
+        )
         await difference(page, "same", JPEG_ERROR)
         await page.wait_for("location.hash === '#pipeline=invert&strength=0'")
         await page.evaluate("document.querySelector('#reset').click()")
@@ -107,7 +133,8 @@ async def test_every_kind_of_parameter_has_a_control_with_a_name(tmp_path: Path)
         assert await page.evaluate(hidden) is False
         nameless = await page.evaluate(
             """[...document.querySelectorAll('button, input, select, textarea, [role=slider]')]
-              .filter((n) => !(n.ariaLabel || n.textContent.trim() || n.labels?.length || n.hidden)).map((n) => n.outerHTML)"""
+              .filter((node) => !(node.ariaLabel || node.textContent.trim() || node.labels?.length || node.hidden))
+              .map((node) => node.outerHTML)"""
         )
         assert nameless == []
 
@@ -116,7 +143,9 @@ async def test_refused_value_is_told_at_its_field_and_the_picture_goes_on(tmp_pa
     async with playground(tmp_path) as at:
         page = await at.open()
         await page.evaluate("playground.form.setValues({tint: 'mauve'})")
-        await page.wait_for("document.querySelector('[data-name=tint] .error').textContent.includes('pattern')")
+        await page.wait_for(
+            "document.querySelector('[data-name=tint] .error').textContent.includes('pattern')"
+        )
         await page.wait_for(LIVE)
         await difference(page, "inverted", JPEG_ERROR)
 
@@ -127,7 +156,9 @@ async def test_shared_address_opens_the_same_look(tmp_path: Path) -> None:
         await difference(page, "same", JPEG_ERROR)
         assert await page.evaluate("playground.form.values.strength") == 0
         other = await at.open("/#pipeline=swap&no_such_parameter=1")
-        assert await other.evaluate("document.querySelector('#toast').textContent.includes('no_such_parameter')")
+        assert await other.evaluate(
+            "document.querySelector('#toast').textContent.includes('no_such_parameter')"
+        )
         await difference(other, "swapped", JPEG_ERROR)
 
 
@@ -172,7 +203,9 @@ async def test_killed_worker_recovers_while_one_watches(tmp_path: Path) -> None:
         await page.wait_for(f"{LIVE} && performance.now() - 1000 < playground.lane.lastResultMs", 20)
         await difference(page, "same", JPEG_ERROR)
         await page.evaluate("document.querySelector('#log').click()")
-        await page.wait_for("document.querySelector('#log-dialog pre').textContent.includes('inverting with strength')")
+        await page.wait_for(
+            "document.querySelector('#log-dialog pre').textContent.includes('inverting with strength')"
+        )
         _assert_clean(page, at.server.url)
 
 
@@ -192,7 +225,9 @@ async def test_full_runner_is_explained_and_waited_for(tmp_path: Path) -> None:
     async with playground(tmp_path) as at:
         first = await at.open("/#pipeline=swap")
         second = await at.browser.open(at.server.url + "/#pipeline=swap")
-        await second.wait_for("document.querySelector('#veil .words').textContent.includes('Waiting for a free one')")
+        await second.wait_for(
+            "document.querySelector('#veil .words').textContent.includes('Waiting for a free one')"
+        )
         await first.close()
         await second.wait_for(LIVE, 20)
         await difference(second, "swapped", JPEG_ERROR)
@@ -217,7 +252,9 @@ async def test_runner_that_comes_back_is_found_again(tmp_path: Path) -> None:
         (stream,) = await at.streams()
         await at.server.call(at.http, "DELETE", f"/streams/{stream['id']}")
         await page.wait_for("document.querySelector('#veil').dataset.action === 'again'")
-        assert "stopped by request" in await page.evaluate("document.querySelector('#veil .words').textContent")
+        assert "stopped by request" in await page.evaluate(
+            "document.querySelector('#veil .words').textContent"
+        )
         await page.evaluate("document.querySelector('#again').click()")
         await page.wait_for(LIVE)
         await asyncio.sleep(0)
@@ -227,7 +264,9 @@ async def test_picture_can_be_saved_and_recorded(tmp_path: Path) -> None:
     async with playground(tmp_path) as at:
         page = await at.open()
         saved = tmp_path / "saved"
-        await at.browser.call("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(saved)})
+        await at.browser.call(
+            "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(saved)}
+        )
         await page.press("s")
         await page.press("r")
         await page.wait_for("document.querySelector('#record').ariaPressed === 'true'")

@@ -7,6 +7,7 @@ second. All messages to the page go through one bounded outbox, in order.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -71,13 +72,19 @@ class Session:
         if live is None:
             return
         tasks = [asyncio.create_task(job, name="playground") for job in self._jobs(live)]
+        broken: CallerError | None = None
         try:
             await self._receive_all(live)
+        except CallerError as error:
+            log.warning("the page broke the protocol: %s", error)
+            broken = error
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._runner.stop_stream(live.stream.id, "the page was closed")
+        if broken is not None:
+            await self._refuse("protocol", broken)
 
     def _jobs(self, live: BrowserStream) -> list[Coroutine[Any, Any, None]]:
         return [self._send_all(), self._tell_status(live), self._apply_params(live), self._await_end(live)]
@@ -130,13 +137,17 @@ class Session:
     async def _await_end(self, live: BrowserStream) -> None:
         await live.ended.wait()
         self._tell("ended", reason=live.stream.end_reason)
-        while not self._outbox.empty():
-            await asyncio.sleep(0.01)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._outbox.join(), SEND_LIMIT_S)
         await self._socket.close()
 
     # --- from the page --------------------------------------------------------------------------------------
 
     async def _receive_all(self, live: BrowserStream) -> None:
+        """Take messages until the page is gone.
+
+        :raises CallerError: it breaks the protocol
+        """
         try:
             while True:
                 async with asyncio.timeout(SILENCE_LIMIT_S):
@@ -147,9 +158,6 @@ class Session:
                 self._take(live, message)
         except TimeoutError:
             log.warning("the page did not answer for %g s", SILENCE_LIMIT_S)
-        except CallerError as error:
-            log.warning("the page broke the protocol: %s", error)
-            await self._refuse("protocol", error)
 
     def _take(self, live: BrowserStream, message: WSMessage) -> None:
         if message.type is WSMsgType.TEXT:
@@ -214,6 +222,7 @@ class Session:
                 message = await self._outbox.get()
                 async with asyncio.timeout(SEND_LIMIT_S):
                     await self._send(message)
+                self._outbox.task_done()
         except (TimeoutError, ConnectionError):
             await self._socket.close(code=WSCloseCode.GOING_AWAY)
 

@@ -13,6 +13,8 @@ MAX_CONNECTIONS = 32
 MAX_MESSAGE_BYTES = 8 << 20
 HEARTBEAT_S = 2.0
 """A cut line is noticed after one and a half of these; a closed or killed browser at once."""
+CLOSE_LIMIT_S = 1.0
+"""How long a page may take to answer that the connection is being closed."""
 
 
 class Playground:
@@ -31,7 +33,11 @@ class Playground:
         if len(self._open) >= MAX_CONNECTIONS:
             raise web.HTTPServiceUnavailable(text=f"{MAX_CONNECTIONS} playground pages are open already")
         socket = web.WebSocketResponse(
-            heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False, protocols=(PROTOCOL,)
+            timeout=CLOSE_LIMIT_S,
+            heartbeat=HEARTBEAT_S,
+            max_msg_size=MAX_MESSAGE_BYTES,
+            compress=False,
+            protocols=(PROTOCOL,),
         )
         await socket.prepare(request)
         self._open.add(socket)

@@ -104,6 +104,10 @@ export class View {
       move(event);
       this.#stage.onpointermove = move;
     });
+    this.#stage.addEventListener("mousedown", (event) => {
+      // Else the click would take the keyboard away from the handle again.
+      if (this.#stage.dataset.view === "split" && !event.target.closest(".veil")) event.preventDefault();
+    });
     const letGo = () => (this.#stage.onpointermove = null);
     this.#stage.addEventListener("pointerup", letGo);
     this.#stage.addEventListener("pointercancel", letGo);

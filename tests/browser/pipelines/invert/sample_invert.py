@@ -17,9 +17,13 @@ log = logging.getLogger(__name__)
 class InvertParams(BaseParams):
     """One of every kind of parameter."""
 
-    strength: float = Field(1.0, ge=0, le=1, description="0 leaves the picture as it is", json_schema_extra=hints(step=0.05))
+    strength: float = Field(
+        1.0, ge=0, le=1, description="0 leaves the picture as it is", json_schema_extra=hints(step=0.05)
+    )
     mode: Literal["all", "red"] = Field("all", description="Which planes are inverted")
-    red_floor: int = Field(0, ge=0, le=255, description="Least red", json_schema_extra=hints(group="Red", unit="levels"))
+    red_floor: int = Field(
+        0, ge=0, le=255, description="Least red", json_schema_extra=hints(group="Red", unit="levels")
+    )
     enabled: bool = Field(True, description="Whether anything is done")
     tint: str = Field("#000000", pattern="^#[0-9a-f]{6}$", description="Added to the result")
     prompt: str = Field("", description="Read by nobody")
