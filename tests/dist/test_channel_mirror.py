@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 import rattler
+from packaging.version import Version
 from tests._support.channel_env import PYTHON, Watcher, World, closed_world
 
-from ai_runner_base.channel import HostPython, Want, _store, mirror
+from ai_runner_base.channel import HostPython, Want, _pip, _store, mirror
 from ai_runner_base.channel._store import ChannelDir, run
 from ai_runner_base.errors import CallerError, HostError
 
@@ -318,3 +319,34 @@ def test_another_installed_interpreter_gets_its_own_wheels(world: World) -> None
     world.offer("app")
     world.mirror("app", python=python)
     assert solve(world.channel, "app", f"python {python.minor}.*")["python"].startswith(python.version)
+
+
+RELAY = b"""
+import os, runpy, sys
+from pathlib import Path
+Path(os.environ["RELAYED"]).write_text(" ".join(sys.argv))
+sys.path.pop(0)
+sys.argv[1:] = ["off" if word == "raw" else word for word in sys.argv[1:]]
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_an_old_pip_is_used_once_to_fetch_a_newer_one(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pip, "_own_version", lambda: Version("20.0"))
+    monkeypatch.setenv("RELAYED", str(tmp_path / "relayed"))
+    world.offer("pip", "99.0", files={"pip/__main__.py": RELAY})
+    world.offer("app")
+    world.mirror("app")
+    assert "download --only-binary=:all:" in (tmp_path / "relayed").read_text()
+    assert [path.name for path in (world.channel / ".tools").iterdir()] == ["pip-99.0-py3-none-any.whl"]
+    assert "app-1.0" in world.packages()
+
+
+def test_a_damaged_wheel_stops_everything_and_leaves_no_channel(world: World) -> None:
+    world.offer("app", requires=["broken"])
+    world.offer("broken", files={"broken/data.txt": b"x"}, wrong_hash_of="broken/data.txt")
+    with pytest.raises(HostError, match=r"broken-1\.0-py3-none-any\.whl is damaged"):
+        world.mirror("app")
+    assert not ChannelDir(world.channel).is_indexed

@@ -68,6 +68,10 @@ def test_requires_python_is_translated(tmp_path: Path) -> None:
     assert index["depends"] == ["python >=3.9,<4dev0"]
 
 
+def test_a_python_requirement_that_cannot_be_read_binds_nothing(tmp_path: Path) -> None:
+    assert opened(tmp_path, headers=["Requires-Python: >=3.6.*"]).info["index.json"]["depends"] == ["python"]
+
+
 def test_a_pure_wheel_whose_requirements_depend_on_python_is_bound_to_it(tmp_path: Path) -> None:
     requires = ['typing-extensions; python_version < "3.20"']
     assert opened(tmp_path, requires=requires).info["index.json"]["depends"][0] == f"python {PYTHON.minor}.*"
@@ -157,7 +161,7 @@ def test_record_names_every_file_with_its_hash(tmp_path: Path) -> None:
 
 def test_licences_and_metadata_are_kept(tmp_path: Path) -> None:
     headers = [
-        "Summary: A sample",
+        "Summary: Ein Beispiel für 例",
         "License-Expression: MIT",
         "Project-URL: Homepage, https://example.invalid/",
     ]
@@ -168,7 +172,7 @@ def test_licences_and_metadata_are_kept(tmp_path: Path) -> None:
     assert found.info["licenses/COPYING.txt"] == b"GPL"
     about = found.info["about.json"]
     assert (about["summary"], about["license"], about["home"]) == (
-        "A sample",
+        "Ein Beispiel für 例",
         "MIT",
         "https://example.invalid/",
     )

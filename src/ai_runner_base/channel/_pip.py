@@ -13,6 +13,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,11 @@ class PipError(Exception):
         return next((match[1] for line in self.log if (match := found.search(line))), None)
 
     @property
+    def is_missing(self) -> bool:
+        """There is no pip to run."""
+        return any("No module named pip" in line for line in self.log)
+
+    @property
     def is_unreachable(self) -> bool:
         """No index answered."""
         return any("connection broken by" in line or "Max retries exceeded" in line for line in self.log)
@@ -80,7 +86,6 @@ class Pip:
         """Find a pip that runs on `python`; where the installed one is old or missing, fetch a newer one.
 
         :param tools_dir: where a fetched pip is kept
-        :raises HostError: there is no pip at all
         """
         own = _own_version()
         if own is not None and own >= _MODERN and python.is_running:
@@ -136,15 +141,17 @@ def _own_version() -> Version | None:
 
 def _fetch_pip(tools_dir: Path, python: HostPython) -> Path:
     """Give a wheel of a recent pip; a wheel of pip can be run without being installed."""
-    if not (have := sorted(tools_dir.glob("pip-*.whl"))):
-        tools_dir.mkdir(parents=True, exist_ok=True)
-        starter = sys.executable if _own_version() is not None else str(python.executable)
+    if have := sorted(tools_dir.glob("pip-*.whl")):
+        return have[-1]
+    tools_dir.mkdir(parents=True, exist_ok=True)
+    starter = sys.executable if _own_version() is not None else str(python.executable)
+    with tempfile.TemporaryDirectory(dir=tools_dir) as unfinished:
         arguments = [starter, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        arguments += ["--no-input", "--dest", str(tools_dir), f"pip>={_MODERN}"]
+        arguments += ["--no-input", "--dest", unfinished, f"pip>={_MODERN}"]
         with _running(arguments, {}) as process:
             _wait(process, list(process.stdout or ()))
-        have = sorted(tools_dir.glob("pip-*.whl"))
-    return have[-1]
+        wheel = next(Path(unfinished).glob("pip-*.whl"))
+        return wheel.replace(tools_dir / wheel.name)
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ class Reporter(Protocol):
     def step(self, stage: str, name: str, total_bytes: int | None = None) -> AbstractContextManager[Step]:
         """Show a piece of work until the context ends; an exception through it marks it as failed.
 
-        :param stage: a verb for the display; this room says ``resolve fetch convert build test index``
+        :param stage: a verb for the display; this room says ``resolve fetch convert build index``
         :param name: what is worked on, e.g. ``numpy 2.4.1``
         :param total_bytes: size of the whole, where it is known
         """

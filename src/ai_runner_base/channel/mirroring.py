@@ -12,6 +12,7 @@ import fnmatch
 import hashlib
 import json
 import re
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -174,16 +175,37 @@ class _Maker:
                 wheels.plan(w, closure, self.job.python) for closure in closures for w in closure.values()
             ]
             todo = {p.index.file_name: p for p in plans if p.index.file_name not in self.job.channel}
-            files = list(pool.map(lambda plan: self._convert(plan, out), todo.values()))
+            ordered = sorted(
+                todo.values(), key=lambda plan: -plan.wheel.size_bytes
+            )  # keeps both threads busy
+            files = self._convert_all(pool, ordered, out)
         files += self._aliases(plans, out)
         files += host_python.write(self.job.python, out)
         unique = {path for group in paths for path in group}
         return _Made(files, sum(path.stat().st_size for path in unique))
 
-    def _convert(self, plan: wheels.Conversion, out: Path) -> Package:
-        name = f"{plan.index.name} {plan.index.version}"
-        with self.job.reporter.step("convert", name, plan.wheel.path.stat().st_size) as step:
-            return wheels.convert(plan, out, step.advance)
+    def _convert_all(
+        self, pool: ThreadPoolExecutor, plans: Sequence[wheels.Conversion], out: Path
+    ) -> list[Package]:
+        """Convert in the pool's threads; when one fails, or Ctrl-C comes, the others stop at their next file."""
+        stopped = threading.Event()
+
+        def convert(plan: wheels.Conversion) -> Package:
+            name = f"{plan.index.name} {plan.index.version}"
+            with self.job.reporter.step("convert", name, plan.wheel.size_bytes) as step:
+
+                def advance(size_bytes: int) -> None:
+                    if stopped.is_set():
+                        raise InterruptedError(f"{name} is not converted: another conversion was stopped")
+                    step.advance(size_bytes)
+
+                return wheels.convert(plan, out, advance)
+
+        try:
+            return list(pool.map(convert, plans))
+        except BaseException:
+            stopped.set()
+            raise
 
     def _fetch(self, pip: Pip) -> list[list[Path]]:
         """Fetch wheels, all groups at once where their requirements agree, else one group after the other."""
@@ -239,6 +261,11 @@ class _Maker:
         from ._asks import who_wants
 
         python = self.job.python
+        if error.is_missing:
+            return HostError(
+                f"{python.executable} has no pip, which fetches what environments need",
+                hint="install pip for it; on Debian and Ubuntu: apt install python3-pip",
+            )
         if error.is_unreachable:
             return HostError(
                 f"no Python index could be reached: {error.log[-1]}",

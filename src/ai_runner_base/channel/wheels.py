@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.message import Message
-from email.parser import BytesParser
+from email.parser import HeaderParser
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -69,9 +69,9 @@ class Wheel:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             with zipfile.ZipFile(path) as archive:
                 info = next(n for n in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", n))
-                metadata = BytesParser().parsebytes(archive.read(info))
+                metadata = HeaderParser().parsestr(archive.read(info).decode())
                 newest = max(entry.date_time for entry in archive.infolist())
-        except (InvalidWheelFilename, zipfile.BadZipFile, StopIteration) as error:
+        except (InvalidWheelFilename, zipfile.BadZipFile, UnicodeDecodeError, StopIteration) as error:
             raise HostError(f"{path.name} is not a usable wheel: {error or 'no METADATA'}") from error
         return cls(path, name, version, tags, metadata, sha256, calendar.timegm(newest))
 
@@ -85,6 +85,11 @@ class Wheel:
             return tuple(Requirement(text) for text in self.metadata.get_all("Requires-Dist") or ())
         except InvalidRequirement as error:
             raise HostError(f"{self.path.name} has a requirement that cannot be read: {error}") from error
+
+    @functools.cached_property
+    def size_bytes(self) -> int:
+        """Size of the file."""
+        return self.path.stat().st_size
 
     @property
     def is_pure(self) -> bool:
@@ -157,8 +162,8 @@ def _python_spec(wheel: Wheel) -> str:
     text = wheel.metadata.get("Requires-Python") or ""
     try:
         return f"python {versions.to_conda(SpecifierSet(text))}".strip()
-    except InvalidSpecifier as error:
-        raise HostError(f"{wheel.path.name}: Requires-Python {text!r} cannot be read") from error
+    except InvalidSpecifier:  # such as >=3.6.* in old wheels, which pip, too, takes for any Python
+        return "python"
 
 
 def platform_floor(tags: frozenset[Tag]) -> tuple[str, ...]:
@@ -196,7 +201,7 @@ def convert(conversion: Conversion, channel_dir: Path, advance: Callable[[int], 
     :raises HostError: a file differs from the wheel's RECORD, or would land outside of the prefix
     """
     wheel, index = conversion.wheel, conversion.index
-    workers = 1 if wheel.path.stat().st_size >= _THREADED_FROM_BYTES else 0
+    workers = 1 if wheel.size_bytes >= _THREADED_FROM_BYTES else 0
     mtime_s = _FIRST_MTIME_S + int(wheel.sha256[:8], 16) % _MTIME_RANGE_S
     with zipfile.ZipFile(wheel.path) as archive:
         with CondaWriter(channel_dir, index, mtime_s=mtime_s, workers=workers) as writer:
