@@ -256,7 +256,10 @@ async def _json_errors(request: web.Request, handler: _Handler) -> web.StreamRes
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return _json({"detail": {"msg": error.text or error.reason}}, error.status)
+        response = _json({"detail": {"msg": error.text or error.reason}}, error.status)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
         return _json({"detail": {"msg": "internal error; the runner's log has the traceback"}}, 500)

@@ -11,19 +11,31 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
+REQUIRED_URL = r"^https?://.+"
+OPTIONAL_URL = r"^(https?://.+)?$"
+
+
 class LiveVideoToVideoParams(BaseModel):
     """Start one stream: read `subscribe_url`, write `publish_url`."""
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
     subscribe_url: str = Field(
-        description="trickle channel to read", examples=["http://127.0.0.1:8000/ai/trickle/in"]
+        pattern=REQUIRED_URL,
+        description="trickle channel to read",
+        examples=["http://127.0.0.1:8000/ai/trickle/in"],
     )
     publish_url: str = Field(
-        description="trickle channel to write", examples=["http://127.0.0.1:8000/ai/trickle/out"]
+        pattern=REQUIRED_URL,
+        description="trickle channel to write",
+        examples=["http://127.0.0.1:8000/ai/trickle/out"],
     )
-    control_url: str = Field("", description="trickle channel with parameter updates; empty: none")
-    events_url: str = Field("", description="trickle channel that takes this stream's events; empty: none")
+    control_url: str = Field(
+        "", pattern=OPTIONAL_URL, description="trickle channel with parameter updates; empty: none"
+    )
+    events_url: str = Field(
+        "", pattern=OPTIONAL_URL, description="trickle channel that takes this stream's events; empty: none"
+    )
     model_id: str = Field("", description="name of the pipeline; empty: the runner's first one")
     params: dict[str, Any] = Field(
         default_factory=dict, description="parameters of the pipeline; what is left out has its default"
@@ -36,22 +48,6 @@ class LiveVideoToVideoParams(BaseModel):
     @classmethod
     def _null_is_empty(cls, value: Any) -> Any:
         return {} if value is None else value
-
-    @field_validator("subscribe_url", "publish_url")
-    @classmethod
-    def _required_url(cls, value: str) -> str:
-        return _http_url(value)
-
-    @field_validator("control_url", "events_url")
-    @classmethod
-    def _optional_url(cls, value: str) -> str:
-        return _http_url(value) if value else value
-
-
-def _http_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise ValueError(f"must start with http:// or https://, got {value[:80]!r}")
-    return value
 
 
 class LiveVideoToVideoResponse(BaseModel):
