@@ -347,7 +347,7 @@ async def test_errors_come_at_a_rate_that_can_be_read(prefix: Path) -> None:
 
 async def test_a_getter_that_raises_at_once_does_not_starve_the_worker(prefix: Path) -> None:
     async with running(prefix, "get_raises") as driver:
-        await driver.until(lambda: driver.errors)
+        await driver.until(lambda: "RuntimeError: nothing to get" in driver.errors)
         start_s = time.monotonic()
         await driver.supervisor.update_params({})
         assert time.monotonic() - start_s < 2

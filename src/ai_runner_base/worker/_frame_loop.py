@@ -71,7 +71,9 @@ class FrameLoop:
             self._loop.remove_reader(self._port.socket)
 
     def wake(self) -> None:
-        """Have waiting tasks look around: a session has ended."""
+        """A session has ended: nobody waits for its frames any more."""
+        self._unanswered.clear()
+        self._answered.set()
         self._slot_freed.set()
 
     def _readable(self) -> None:
@@ -118,7 +120,8 @@ class FrameLoop:
         self._vitals.frame_begins()
         try:
             await self._pipeline.put_video_frame(self._port.frame(message), session.request_id)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            _raise_if_ours(error)
             self._reporter.exception(error, message.seq)
             self._unanswered.pop(message.seq, None)
             self._port.send(frames.Returned(message.session, message.seq))
@@ -132,6 +135,8 @@ class FrameLoop:
             try:
                 await asyncio.wait_for(self._answered.wait(), _PATIENCE_S)
             except TimeoutError:
+                if not self._port.ledger.free:
+                    continue  # it has answered; the runner has no room for it
                 if self._ahead == _AHEAD_AT_MOST:
                     del self._unanswered[next(iter(self._unanswered))]
                 self._ahead = min(2 * self._ahead, _AHEAD_AT_MOST)
@@ -149,7 +154,8 @@ class FrameLoop:
         while True:
             try:
                 await self._deliver(await self._pipeline.get_processed_video_frame(), monotonic_ns())
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                _raise_if_ours(error)
                 self._reporter.exception(error)
                 await asyncio.sleep(_RETRY_S)
             await asyncio.sleep(0)
@@ -187,3 +193,10 @@ class FrameLoop:
             with self._vitals.frame_waits():
                 await self._slot_freed.wait()
         return slot
+
+
+def _raise_if_ours(error: BaseException) -> None:
+    """Let go on what cancels this task; a cancellation inside the pipeline is an error like any other."""
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        raise error
