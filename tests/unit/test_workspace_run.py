@@ -102,14 +102,12 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_the_last_command_replaces_the_process(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, "[tasks]\na = \"sh -c 'echo $PPID $$ > out; exit 3'\"\n")
-    pid = os.fork()
-    if pid == 0:
-        bench.run("a")
-        os._exit(99)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+    text = "[tasks]\na = \"sh -c 'echo $PPID $$ > out; exit 3'\"\n"
+    with _child(tmp_path, f"bench = t.Bench(Path(sys.argv[3]), {text!r}); bench.run('a')") as child:
+        child.communicate(timeout=20)
+    assert child.returncode == 3
     parent, own = (tmp_path / "out").read_text().split()
-    assert (int(parent), int(own)) == (os.getpid(), pid)
+    assert (int(parent), int(own)) == (os.getpid(), child.pid)
 
 
 CACHED = """
@@ -166,17 +164,15 @@ def test_failures_are_not_remembered(tmp_path: Path) -> None:
     assert ran(bench) == 2
 
 
-def _child(bench_root: Path) -> subprocess.Popen[str]:
+def _child(root: Path, statements: str) -> subprocess.Popen[str]:
     script = (
         "import sys; sys.path[:0] = sys.argv[1:3]\n"
         "from pathlib import Path\n"
         "from tests.unit import test_workspace_run as t\n"
-        "bench = t.Bench(Path(sys.argv[3]), t.SLOW)\n"
-        "try: bench.run('c')\n"
-        "except KeyboardInterrupt: sys.exit(130)\n"
+        f"{statements}\n"
     )
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", script, str(root), str(root / "src"), str(bench_root)]
+    repository = Path(__file__).parents[2]
+    command = [sys.executable, "-c", script, str(repository), str(repository / "src"), str(root)]
     return subprocess.Popen(command, text=True, stderr=subprocess.PIPE)
 
 
@@ -189,13 +185,13 @@ c = ["a"]
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_the_running_task(tmp_path: Path, number: signal.Signals) -> None:
-    child = _child(tmp_path)
-    try:
-        _wait_for(tmp_path / "pid")
-        child.send_signal(number)
-        child.communicate(timeout=20)
-    finally:
-        child.kill()
+    with _child(tmp_path, "t.Bench(Path(sys.argv[3]), t.SLOW).run('c')") as child:
+        try:
+            _wait_for(tmp_path / "pid")
+            child.send_signal(number)
+            child.communicate(timeout=20)
+        finally:
+            child.kill()
     assert (tmp_path / "told").read_text() == "told\n"
 
 
