@@ -133,8 +133,7 @@ class FileEncoder:
         for job in left:
             if job.on_done is not None:
                 job.on_done()
-        if self.error is not None:
-            self._writer.abandon()
+        self._writer.release()
         if self._on_end is not None:
             self._on_end(self.error)
 

@@ -174,13 +174,14 @@ class FileWriter:
         except (av.FFmpegError, OSError) as error:
             raise explain(error, self._target, "write") from error
 
-    def abandon(self) -> None:
-        """Close what can be closed after a failure."""
+    def release(self) -> None:
+        """Free files and memory now, whoever still holds the object; close what can be closed after a failure."""
         try:
             if self._container is not None:
                 self._container.close()
         except (av.FFmpegError, OSError) as error:
             logger.debug("Closing %s after a failure: %s", self._target, error)
+        self._container = self._video = self._audio = self._transcoder = self._to_yuv = None
 
     def _add_video(self, container: OutputContainer) -> VideoStream:
         options = VideoEncoderOptions(

@@ -141,6 +141,7 @@ class LiveEncoder:
             error = RunnerError(f"the encode thread failed: {problem!r}")
         with self._changed:
             self._closing = True
+        self._line.release()
         self._release_all()
         if self._on_end is not None:
             self._on_end(error)

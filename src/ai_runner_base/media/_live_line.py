@@ -107,7 +107,7 @@ class LiveLine:
         self._encode(frame, key_frame=key)
 
     def audio(self, packet: AudioPacket) -> None:
-        if self._last_pts is None:
+        if self._counters.segments == 0:
             if len(self._early_audio) == EARLY_AUDIO_PACKETS:
                 self._counters.dropped_audio += 1
             self._early_audio.append(packet)
@@ -130,6 +130,12 @@ class LiveLine:
         for pts, data in self._path.flush():
             self._send_audio(pts, data)
 
+    def release(self) -> None:
+        """Free the encoder's memory now, whoever still holds the object."""
+        self._encoder = None
+        self._in_encoder.clear()
+        self._early_audio.clear()
+
     def _place(self, pts: int) -> bool | None:
         """Whether the timeline jumps at this frame; None when the frame is out of order."""
         first = self._last_pts is None
@@ -151,7 +157,7 @@ class LiveLine:
             if video_pts - packet.pts * packet.time_base * TICKS_PER_S <= EARLY_AUDIO_TICKS
         ]
         self._counters.dropped_audio += len(self._early_audio) - len(kept)
-        self._early_audio = deque(kept)
+        self._early_audio = deque(kept, maxlen=EARLY_AUDIO_PACKETS)
 
     def _encode(self, frame: av.VideoFrame, *, key_frame: bool) -> None:
         if self._encoder is None:
