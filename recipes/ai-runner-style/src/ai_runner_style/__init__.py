@@ -1,0 +1,1 @@
+"""Live video as a painting: 26 styles, blended by sliders."""
