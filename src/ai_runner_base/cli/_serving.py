@@ -63,7 +63,9 @@ async def serve(options: ServeOptions, catalog: Catalog) -> None:
             max_fps=options.max_fps,
         )
         runner = Runner(
-            make_pool(options.workers, chosen, lambda seat, event: runner.on_worker_event(seat, event)),
+            make_pool(
+                options.workers, chosen, catalog, lambda seat, event: runner.on_worker_event(seat, event)
+            ),
             connector.connect,
         )
         live = make_live_runner(options.orchestrators, chosen, runner, connector, http, (host, port))

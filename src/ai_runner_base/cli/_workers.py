@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from ..catalog import Catalog, InstalledPipeline, activation_environment
 from ..errors import CallerError
-from ..stream import Pool, Seat
+from ..stream import OnDemand, Pool, Seat
 from ..supervisor import Supervisor, SupervisorOptions, WorkerEvent, WorkerSpec
 
 OnEvent = Callable[[Seat, WorkerEvent], None]
@@ -28,6 +28,8 @@ class WorkerOptions:
     load_timeout_s: float = 180.0
     gpus: tuple[str, ...] = ()
     """CUDA devices (index or UUID) dealt out to the workers in turn; empty: workers see what the runner sees."""
+    on_demand: int = 0
+    """Workers beyond these, for whatever installed pipeline a stream asks for."""
 
 
 def find_named(catalog: Catalog, text: str) -> InstalledPipeline:
@@ -60,7 +62,9 @@ def choose(names: tuple[str, ...], catalog: Catalog) -> list[InstalledPipeline]:
     return chosen
 
 
-def make_pool(options: WorkerOptions, chosen: list[InstalledPipeline], on_event: OnEvent) -> Pool:
+def make_pool(
+    options: WorkerOptions, chosen: list[InstalledPipeline], catalog: Catalog, on_event: OnEvent
+) -> Pool:
     """Return a seat for each wanted worker; nothing is started.
 
     :raises CallerError: workers are counted for a pipeline that is not served
@@ -72,7 +76,12 @@ def make_pool(options: WorkerOptions, chosen: list[InstalledPipeline], on_event:
         )
     gpus = itertools.cycle(options.gpus or ("",))
     wanted = [item for item in chosen for _ in range(options.counts.get(item.name, 1))]
-    return Pool([_seat(options, item, next(gpus), on_event) for item in wanted])
+    on_demand = OnDemand(
+        options.on_demand,
+        catalog.names,
+        lambda name: _seat(options, catalog.find(name), next(gpus), on_event),
+    )
+    return Pool([_seat(options, item, next(gpus), on_event) for item in wanted], on_demand)
 
 
 def _seat(options: WorkerOptions, item: InstalledPipeline, gpu: str, on_event: OnEvent) -> Seat:

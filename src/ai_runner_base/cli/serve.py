@@ -104,6 +104,13 @@ def _tls(_ctx: click.Context, _param: click.Parameter, value: str) -> TlsPolicy:
     help="Seconds that live streams may go on after SIGTERM; a second one ends them.",
 )
 @click.option(
+    "--on-demand",
+    type=click.IntRange(0, MAX_WORKERS),
+    default=0,
+    show_default=True,
+    help="Workers beyond these, started when a stream asks for another installed pipeline.",
+)
+@click.option(
     "--gpus",
     envvar="AI_RUNNER_GPUS",
     default="",
@@ -153,6 +160,7 @@ def _options(names: tuple[str, ...], flags: dict[str, Any]) -> ServeOptions:
             counts=flags["workers"],
             load_timeout_s=flags["load_timeout"],
             gpus=tuple(filter(None, flags["gpus"].split(","))),
+            on_demand=flags["on_demand"],
         ),
         host=flags["host"],
         port=flags["port"],

@@ -5,7 +5,7 @@ from .browser import BROWSER_URL, BrowserStream
 from .browser_ends import BrowserResult
 from .connect import Connector, LiveStream
 from .job import FileJob, JobProgress, JobResult
-from .pool import Pool, Seat
+from .pool import OnDemand, Pool, Seat
 from .runner import Runner, StreamRequest
 from .state import StreamState
 from .stream import Stream
@@ -21,6 +21,7 @@ __all__ = [
     "JobProgress",
     "JobResult",
     "LiveStream",
+    "OnDemand",
     "Pool",
     "Runner",
     "Seat",

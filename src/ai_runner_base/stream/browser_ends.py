@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import RunnerError
 from ..media import AudioPacket, JpegDecoder, JpegEncoder, MediaInfo, Picture, VideoInfo
@@ -138,7 +138,8 @@ class BrowserResult:
 
     :param time_us: of the input picture that it was made from, on the page's clock
     :param seq: the frame's number (`WorkerOutput.seq`); 0 when unknown
-    :param is_waiting_picture: shown because no worker was there, so its age says nothing about the pipeline
+    :param is_waiting_picture: shown because no worker was there, or made by the pipeline while it loads: its age
+        says nothing about the pipeline
     """
 
     jpeg: bytes
@@ -155,6 +156,12 @@ class SinkCounters:
     sent_bytes: int = 0
     replaced: int = 0
     """A newer picture came before the page was ready for this one."""
+
+
+class _Announced(NamedTuple):
+    time_us: int
+    seq: int
+    is_loading_frame: bool
 
 
 @dataclass(slots=True)
@@ -183,7 +190,7 @@ class BrowserSink:
         self._window = Window()
         self._waiting: _Waiting | None = None
         self._closed = False
-        self._announced = (0, 0)
+        self._announced = _Announced(0, 0, False)
         self._on_sent: Callable[[Stamps], None] = lambda _: None
         self._thread: threading.Thread | None = None
 
@@ -199,16 +206,17 @@ class BrowserSink:
         """Do nothing: each JPEG tells its own size."""
 
     def announce(self, output: WorkerOutput) -> None:
-        """Learn the number of the result that is submitted next. On the event loop."""
-        self._announced = (_microseconds(output.pts, output.time_base), output.seq)
+        """Learn about the result that is submitted next. On the event loop."""
+        time_us = _microseconds(output.pts, output.time_base)
+        self._announced = _Announced(time_us, output.seq, output.is_loading_frame)
 
     def submit(
         self, pixels: Pixels, pts: int, time_base: Fraction, stamps: Stamps | None, done: Callable[[], None]
     ) -> None:
         """Take a picture; it replaces one that still waits."""
-        time_us = _microseconds(pts, time_base)
-        announced_us, seq = self._announced
-        new = _Waiting(pixels, time_us, seq if announced_us == time_us else 0, stamps, done)
+        time_us, known = _microseconds(pts, time_base), self._announced
+        seq, is_loading = (known.seq, known.is_loading_frame) if known.time_us == time_us else (0, False)
+        new = _Waiting(pixels, time_us, seq, None if is_loading else stamps, done)
         with self._changed:
             replaced, self._waiting = self._waiting, new
             if self._closed:

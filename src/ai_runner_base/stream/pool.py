@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..errors import CallerError, CapacityError
@@ -13,31 +13,55 @@ from ..supervisor import Supervisor, WorkerState
 
 @dataclass
 class Seat:
-    """One worker and the stream that has it, if any."""
+    """One worker and the stream that has it, if any.
+
+    :param on_demand: made for a request; given up when its place is needed for another pipeline
+    """
 
     name: str
     supervisor: Supervisor
     taken_by: str | None = None
+    on_demand: bool = False
+
+
+@dataclass(frozen=True)
+class OnDemand:
+    """Workers beyond the fixed ones, for whatever pipeline a request names.
+
+    :param limit: how many there may be at once; idle ones stay warm until their place is needed
+    :param names: pipelines that may be asked for
+    :param make: makes a seat for one of them, not started
+    """
+
+    limit: int = 0
+    names: Sequence[str] = ()
+    make: Callable[[str], Seat] | None = None
 
 
 class Pool:
-    """A fixed set of supervised workers. One stream per worker.
+    """Supervised workers, one stream each.
 
-    :param seats: the first one's pipeline is served when a request names none
+    :param seats: the fixed ones; the first one's pipeline is served when a request names none
     """
 
-    def __init__(self, seats: Sequence[Seat]) -> None:
+    def __init__(self, seats: Sequence[Seat], on_demand: OnDemand | None = None) -> None:
         if not seats:
             raise CallerError("a runner needs at least one pipeline", hint="name one with --pipeline")
-        self._seats = tuple(seats)
+        self._seats = list(seats)
+        self._on_demand = on_demand or OnDemand()
 
     def __iter__(self) -> Iterator[Seat]:
         return iter(self._seats)
 
     @property
     def names(self) -> list[str]:
-        """Pipelines in the order given, each once."""
+        """Pipelines that have workers, each once, the fixed ones first."""
         return list(dict.fromkeys(seat.name for seat in self._seats))
+
+    @property
+    def offered(self) -> list[str]:
+        """Pipelines that a request may name."""
+        return list(dict.fromkeys([*self.names, *(self._on_demand.names if self._on_demand.limit else ())]))
 
     async def start(self) -> None:
         """Start all workers; loading goes on in the background."""
@@ -49,34 +73,54 @@ class Pool:
         """Close all workers side by side; nothing is left behind."""
         await asyncio.gather(*(seat.supervisor.aclose() for seat in self._seats))
 
-    def take(self, name: str, stream_id: str) -> Seat:
+    async def take(self, name: str, stream_id: str) -> Seat:
         """Reserve a worker of pipeline `name` ("" means the first pipeline) for a stream.
 
         :raises CallerError: no such pipeline here
-        :raises CapacityError: all of its workers are taken, or have failed for good
+        :raises CapacityError: all of its workers are taken
         """
         wanted = name or self.names[0]
-        candidates = [seat for seat in self._seats if seat.name == wanted]
-        if not candidates:
+        if wanted not in self.offered:
             raise self._unknown(wanted)
-        free = [seat for seat in candidates if seat.taken_by is None]
-        usable = sorted((s for s in free if s.supervisor.state is not WorkerState.FAILED), key=_readiness)
-        if not usable:
-            raise CapacityError(self._why_full(wanted, candidates))
-        usable[0].taken_by = stream_id
-        return usable[0]
+        free = [seat for seat in self._seats if seat.name == wanted and seat.taken_by is None]
+        seat = min(free, key=_readiness) if free else self._make(wanted)
+        seat.taken_by = stream_id
+        await self._make_room(keep=seat)
+        if seat.supervisor.state in (WorkerState.STOPPED, WorkerState.FAILED):
+            await seat.supervisor.start()
+        return seat
+
+    def _make(self, name: str) -> Seat:
+        """Add a worker on demand; the place of an idle one may be taken, which `_make_room` then closes."""
+        extra = [seat for seat in self._seats if seat.on_demand]
+        busy = [seat for seat in extra if seat.taken_by is not None]
+        may_ask = name in self._on_demand.names and self._on_demand.make is not None
+        if not may_ask or len(busy) >= self._on_demand.limit or self._on_demand.make is None:
+            raise CapacityError(self._why_full(name))
+        seat = self._on_demand.make(name)
+        seat.on_demand = True
+        self._seats.append(seat)
+        return seat
+
+    async def _make_room(self, keep: Seat) -> None:
+        extra = [seat for seat in self._seats if seat.on_demand]
+        idle = [seat for seat in extra if seat.taken_by is None and seat is not keep]
+        for seat in idle[: max(0, len(extra) - self._on_demand.limit)]:
+            self._seats.remove(seat)
+            await seat.supervisor.aclose()
 
     def _unknown(self, wanted: str) -> CallerError:
-        near = difflib.get_close_matches(wanted, self.names, n=1)
+        near = difflib.get_close_matches(wanted, self.offered, n=1)
         hint = f"did you mean {near[0]!r}?" if near else ""
         return CallerError(
-            f"model_id {wanted!r} is not served here; served: {', '.join(self.names)}", hint=hint
+            f"model_id {wanted!r} is not served here; served: {', '.join(self.offered)}", hint=hint
         )
 
-    def _why_full(self, name: str, candidates: Sequence[Seat]) -> str:
-        failed = sum(seat.supervisor.state is WorkerState.FAILED for seat in candidates)
-        return f"{len(candidates) - failed} worker(s) of {name!r} busy, {failed} failed"
+    def _why_full(self, name: str) -> str:
+        mine = sum(seat.name == name for seat in self._seats)
+        return f"{mine} worker(s) of {name!r}, all busy" if mine else f"no worker is free for {name!r}"
 
 
 def _readiness(seat: Seat) -> int:
-    return 0 if seat.supervisor.state is WorkerState.READY else 1
+    order = (WorkerState.READY, WorkerState.LOADING, WorkerState.STARTING)
+    return order.index(seat.supervisor.state) if seat.supervisor.state in order else len(order)

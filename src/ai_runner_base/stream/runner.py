@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from ..errors import CapacityError
 from ..log_context import set_stream_ids
-from ..supervisor import WorkerEvent, WorkerState
+from ..supervisor import Failed, WorkerEvent, WorkerState
 from ._totals import Totals
 from .pool import Pool, Seat
 from .state import HEALTH, Snapshot, StreamState, evaluate
@@ -20,6 +20,7 @@ from .stream import Stream
 log = logging.getLogger(__name__)
 
 CLOSE_LIMIT_S = 10.0
+REVIVE_AFTER_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Runner:
         self.totals = Totals()
         self._connect = connect
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._revivals: set[asyncio.Task[None]] = set()
         self._closing = False
 
     async def start(self) -> None:
@@ -81,8 +83,9 @@ class Runner:
             stream.stop("the runner shuts down")
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=CLOSE_LIMIT_S)
-        for task in list(self._tasks.values()):
+        for task in [*self._tasks.values(), *self._revivals]:
             task.cancel()
+        await asyncio.gather(*self._revivals, return_exceptions=True)
         await self.pool.aclose()
 
     def on_worker_event(self, seat: Seat, event: WorkerEvent) -> None:
@@ -90,6 +93,17 @@ class Runner:
         stream = self.streams.get(seat.taken_by or "")
         if stream is not None:
             stream.on_worker_event(event)
+        if isinstance(event, Failed) and not self._closing:
+            task = asyncio.create_task(self._revive(seat), name=f"revive {seat.name}")
+            self._revivals.add(task)
+            task.add_done_callback(self._revivals.discard)
+
+    async def _revive(self, seat: Seat) -> None:
+        """Try a worker again that has spent its restarts: nobody outside may be there to do it (contract 1.5)."""
+        await asyncio.sleep(REVIVE_AFTER_S)
+        if seat.supervisor.state is WorkerState.FAILED and seat in self.pool:
+            log.info("trying %s again", seat.name)
+            await seat.supervisor.start()
 
     # --- streams ----------------------------------------------------------------------------------------------------
 
@@ -103,7 +117,7 @@ class Runner:
         if self._closing:
             raise CapacityError("the runner shuts down")
         id = self._new_id(request)
-        seat = self.pool.take(request.model_id, id)
+        seat = await self.pool.take(request.model_id, id)
         try:
             connected = (connect or self._connect)(request, id, seat)
             await connected.stream.prepare()
@@ -170,7 +184,9 @@ class Runner:
 
     def describe_pipelines(self) -> list[dict[str, Any]]:
         """Return what the workers run, one entry per pipeline."""
-        return [self._describe(name, [s for s in self.pool if s.name == name]) for name in self.pool.names]
+        known = [self._describe(name, [s for s in self.pool if s.name == name]) for name in self.pool.names]
+        others = [name for name in self.pool.offered if name not in self.pool.names]
+        return known + [_on_demand(name) for name in others]
 
     def _describe(self, name: str, seats: Sequence[Seat]) -> dict[str, Any]:
         first = seats[0].supervisor
@@ -188,3 +204,9 @@ class Runner:
             "default_params": info.default_params if info else None,
             "log_tail": list(first.log_tail),
         }
+
+
+def _on_demand(name: str) -> dict[str, Any]:
+    """Describe a pipeline that has no worker before somebody asks for it."""
+    empty = {"package": "", "version": "", "environment": "", "params_schema": None}
+    return {"name": name, "state": "ON_DEMAND", "workers": 0, "busy": 0, **empty}
