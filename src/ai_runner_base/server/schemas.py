@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-
 REQUIRED_URL = r"^https?://.+"
 OPTIONAL_URL = r"^(https?://.+)?$"
 
