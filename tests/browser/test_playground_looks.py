@@ -11,7 +11,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from tests._support.browser import Page
 from tests._support.browser_playground import INVERT, LIVE, playground
 from tests._support.prefixes import SamplePipeline
@@ -21,7 +20,9 @@ pytest.importorskip("cv2", reason="the effects pipeline needs OpenCV: pip instal
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-EFFECTS = SamplePipeline("effects", "ai_runner_effects.pipeline:Effects", RECIPES / "ai-runner-effects" / "src")
+EFFECTS = SamplePipeline(
+    "effects", "ai_runner_effects.pipeline:Effects", RECIPES / "ai-runner-effects" / "src"
+)
 
 CONTRAST = """(() => {
   const channel = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;

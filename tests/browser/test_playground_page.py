@@ -6,9 +6,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from ai_runner_base.media import write_clip
 from tests._support.browser import FAKE_CAMERA, Page
 from tests._support.browser_playground import LIVE, difference, playground
+
+from ai_runner_base.media import write_clip
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -67,7 +68,9 @@ async def test_screen_comes_back_through_the_pipeline(tmp_path: Path) -> None:
         await _choose(page, "source", "screen")
         await page.wait_for("playground.source.kind === 'screen'")
         await difference(page, "inverted", JPEG_ERROR)
-        await page.evaluate("playground.source.video.srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
+        await page.evaluate(
+            "playground.source.video.srcObject.getTracks()[0].dispatchEvent(new Event('ended'))"
+        )
         await page.wait_for("playground.source.kind === 'clip'")
 
 

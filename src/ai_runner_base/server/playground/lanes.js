@@ -156,6 +156,8 @@ export class Lanes {
   #ended(lane, reason) {
     if (reason.includes("shuts down")) {
       this.#lost(lane);
+    } else if (reason.startsWith("parameters refused")) {
+      this.#startPlain(lane, capital(reason));
     } else if (reason.startsWith("no input")) {
       this.#stopped(lane, "The stream was ended, as no pictures came for a while");
       this.#endedForQuiet = true;
