@@ -41,8 +41,8 @@ _UNSEEN = 2e-3
 
 _MOTION_WINDOW_PX = 9
 """The network looks about this far: motion next to a pixel may change its strokes."""
-_MOTION_LEVELS = 4.0
-"""Mean change of light in a window that counts as full motion."""
+_NOISE_LEVELS, _MOTION_LEVELS = 1.5, 5.0
+"""Mean change of light in a window that is no motion yet, and that counts as full motion."""
 
 
 class Painter:
@@ -97,7 +97,8 @@ class StillStrokes:
         self._painting, self._light = now, light
         if calm == 0 or before is None or light_before is None or before.shape != now.shape:
             return painting
-        motion = box(cv2.absdiff(light, light_before), _MOTION_WINDOW_PX) * np.float32(1 / _MOTION_LEVELS)
+        motion = box(cv2.absdiff(light, light_before), _MOTION_WINDOW_PX) - np.float32(_NOISE_LEVELS)
+        motion *= np.float32(1 / (_MOTION_LEVELS - _NOISE_LEVELS))
         weight = np.clip(motion, 1 - 0.95 * calm, 1.0, out=motion)
         change = cv2.multiply(cv2.subtract(now, before), cv2.merge([weight, weight, weight]))
         self._painting = settled(cv2.add(before, change))
