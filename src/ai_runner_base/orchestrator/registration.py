@@ -97,7 +97,8 @@ class Registration:
                 wait_s = min(wait_s, max(self.lease.valid_until_s - now_s, 0.0))
             self._changed.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), wait_s)
+                async with asyncio.timeout(wait_s):  # wait_for of Python 3.11 can swallow a cancellation
+                    await self._changed.wait()
 
     async def _beat(self) -> None:
         offer = self._offer(self)
