@@ -27,15 +27,28 @@ EFFECTS = SamplePipeline(
 CONTRAST = """(() => {
   const channel = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
   const paint = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
-  const rgb = (color) => { paint.clearRect(0, 0, 1, 1); paint.fillStyle = color; paint.fillRect(0, 0, 1, 1);
-    return [...paint.getImageData(0, 0, 1, 1).data]; };
+  const rgb = (color) => {
+    paint.clearRect(0, 0, 1, 1);
+    paint.fillStyle = color;
+    paint.fillRect(0, 0, 1, 1);
+    return [...paint.getImageData(0, 0, 1, 1).data];
+  };
   const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-  const ground = (node) => { for (let n = node; n; n = n.parentElement) {
-    const color = rgb(getComputedStyle(n).backgroundColor); if (color[3] === 255) return color; } return [255, 255, 255]; };
-  const texts = [...document.querySelectorAll("header *, .numbers *, .panel *, .controls *")].filter((n) =>
-    n.offsetParent && !n.closest(":disabled, .bar") && [...n.childNodes].some((c) => c.nodeType === 3 && c.textContent.trim()));
-  return texts.map((n) => { const [a, b] = [light(rgb(getComputedStyle(n).color)), light(ground(n))];
-    return [Math.round(100 * (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)) / 100, n.textContent.trim().slice(0, 30)]; })
+  const ground = (node) => {
+    for (let n = node; n; n = n.parentElement) {
+      const color = rgb(getComputedStyle(n).backgroundColor);
+      if (color[3] === 255) return color;
+    }
+    return [255, 255, 255];
+  };
+  const hasWords = (node) => [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+  const contrast = (node) => {
+    const [a, b] = [light(rgb(getComputedStyle(node).color)), light(ground(node))];
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  };
+  return [...document.querySelectorAll("header *, .numbers *, .panel *, .controls *")]
+    .filter((node) => node.offsetParent && !node.closest(":disabled, .bar") && hasWords(node))
+    .map((node) => [contrast(node), node.textContent.trim().slice(0, 30)])
     .sort((x, y) => x[0] - y[0])[0];
 })()"""
 """The text that is hardest to read: its contrast ratio (WCAG 2.2) and its words."""

@@ -36,13 +36,11 @@ _TYPES = {
 
 
 @cache
-def _file(name: str) -> tuple[bytes, str] | None:
-    """Return the content and entity tag of a file, or None."""
-    found = next((f for f in (files(__package__) / "playground").iterdir() if f.name == name), None)
-    if found is None or name.rpartition(".")[2] not in _TYPES:
-        return None
-    content = found.read_bytes()
-    return content, hashlib.sha256(content).hexdigest()[:20]
+def _files() -> dict[str, tuple[bytes, str]]:
+    """Return content and entity tag of every file by its name."""
+    found = [f for f in (files(__package__) / "playground").iterdir() if f.name.rpartition(".")[2] in _TYPES]
+    contents = {f.name: f.read_bytes() for f in found}
+    return {name: (content, hashlib.sha256(content).hexdigest()[:20]) for name, content in contents.items()}
 
 
 async def show(request: web.Request) -> web.Response:
@@ -56,7 +54,7 @@ async def file(request: web.Request) -> web.Response:
 
 
 def _answer(request: web.Request, name: str) -> web.Response:
-    found = _file(name)
+    found = _files().get(name)
     if found is None:
         raise web.HTTPNotFound(text=f"the playground has no file {name!r}")
     content, tag = found

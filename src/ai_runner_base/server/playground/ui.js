@@ -19,7 +19,7 @@ let toastTimer = 0;
 export function toast(words) {
   const box = $("#toast");
   box.textContent = words;
-  box.showPopover();
+  if (!box.matches(":popover-open")) box.showPopover();
   clearTimeout(toastTimer);
   toastTimer = setTimeout(() => box.hidePopover(), TOAST_MS);
 }

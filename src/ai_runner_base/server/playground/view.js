@@ -1,6 +1,7 @@
 // The stage: before and after, split or side by side; full screen, snapshot, recording.
 
 const KEPT_BYTES = 64 * 1024 * 1024;
+const RECORDINGS = ["video/webm;codecs=vp9", "video/webm", "video/mp4"];
 
 export class View {
   #stage;
@@ -150,12 +151,13 @@ export class View {
       return false;
     }
     const chunks = [];
-    const type = ["video/webm;codecs=vp9", "video/webm", "video/mp4"].find((t) => MediaRecorder.isTypeSupported(t));
-    this.#recorder = new MediaRecorder(this.#after.captureStream(), { mimeType: type, videoBitsPerSecond: 8_000_000 });
-    this.#recorder.ondataavailable = (event) => chunks.push(event.data);
-    const suffix = type.includes("mp4") ? "mp4" : "webm";
-    this.#recorder.onstop = () => download(new Blob(chunks, { type }), `${name}.${suffix}`);
-    this.#recorder.start(1000);
+    const mimeType = RECORDINGS.find((type) => MediaRecorder.isTypeSupported(type));
+    const recorder = new MediaRecorder(this.#after.captureStream(), { mimeType, videoBitsPerSecond: 8_000_000 });
+    const suffix = recorder.mimeType.includes("mp4") ? "mp4" : "webm";
+    recorder.ondataavailable = (event) => chunks.push(event.data);
+    recorder.onstop = () => download(new Blob(chunks, { type: recorder.mimeType }), `${name}.${suffix}`);
+    recorder.start(1000);
+    this.#recorder = recorder;
     return true;
   }
 }
