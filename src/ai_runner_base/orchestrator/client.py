@@ -6,6 +6,7 @@ import json
 import logging
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, Final, Protocol
 
@@ -76,7 +77,7 @@ class OrchestratorClient:
     def __init__(self, http: aiohttp.ClientSession, url: str, trust: Trust, timeout_s: float = 5.0) -> None:
         self.url = orchestrator_url(url)
         self.trust = trust
-        self._advertised: set[URL] = set()
+        self._advertised: URL | None = None
         self._http, self._timeout_s = http, timeout_s
         self._ssl = trust.ssl_argument(self.url)
 
@@ -85,8 +86,8 @@ class OrchestratorClient:
 
     @property
     def addresses(self) -> tuple[URL, ...]:
-        """Return the addresses that are this orchestrator: the given one, and those that it advertised itself."""
-        return (self.url, *sorted(self._advertised - {self.url}, key=str))
+        """Return the addresses that are this orchestrator: the given one, and the one that it tells runners."""
+        return (self.url, self._advertised) if self._advertised else (self.url,)
 
     def reachable(self, url: str) -> str:
         """Return `url` with the orchestrator's given host, where its own can only mean another machine's loopback.
@@ -107,7 +108,8 @@ class OrchestratorClient:
         data = await self.call("POST", self.url / "runners" / "heartbeat", {"Authorization": secret}, body)
         reply = Reply.parse(data)
         if reply.orchestrator:
-            self._advertised.add(orchestrator_url(reply.orchestrator))
+            with suppress(CallerError):  # useless, then; the given address does as well
+                self._advertised = orchestrator_url(reply.orchestrator)
         return reply
 
     async def unregister(self, runner_id: str, secret: str) -> None:

@@ -124,12 +124,12 @@ class LiveRunner:
     async def leave(self) -> None:
         """Leave all orchestrators, within a limit. They release their sessions."""
         self._closing = True
+        for one in self._offered:
+            self.sessions.forget(one.registration.client)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         leaving = [asyncio.create_task(one.registration.unregister()) for one in self._offered]
-        for one in self._offered:
-            self.sessions.forget(one.registration.client)
         if leaving:
             _, late = await asyncio.wait(leaving, timeout=LEAVE_LIMIT_S)
             for task in late:
