@@ -100,8 +100,7 @@ class StillStrokes:
         motion = box(cv2.absdiff(light, light_before), _MOTION_WINDOW_PX) - np.float32(_NOISE_LEVELS)
         motion *= np.float32(1 / (_MOTION_LEVELS - _NOISE_LEVELS))
         weight = np.clip(motion, 1 - 0.95 * calm, 1.0, out=motion)
-        change = cv2.multiply(cv2.subtract(now, before), cv2.merge([weight, weight, weight]))
-        self._painting = settled(cv2.add(before, change))
+        self._painting = settled(cv2.blendLinear(now, before, weight, 1 - weight))
         return cv2.convertScaleAbs(self._painting)
 
 
