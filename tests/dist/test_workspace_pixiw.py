@@ -84,7 +84,7 @@ def pixiw(tmp_path: Path) -> Pixiw:
     root.mkdir()
     (root / "pixi.toml").write_text(MANIFEST)
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PIXI", "CONDA"))}
-    env |= {"PIXIW_CHANNELS": channel.as_uri(), "CONDA_OVERRIDE_CUDA": ""}
+    env |= {"PIXIW_CHANNELS": channel.as_uri(), "CONDA_OVERRIDE_CUDA": "", "TERM": "xterm", "COLUMNS": "80"}
     return Pixiw(root, env)
 
 

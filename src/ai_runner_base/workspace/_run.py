@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import CallerError
@@ -98,8 +98,7 @@ class TaskRunner:
         words, env = self._command(job)
         if not job.cwd.is_dir():
             raise CallerError(f"task {job.label}: there is no folder {job.cwd}")
-        with subprocess.Popen(words, env=env, cwd=job.cwd) as child:
-            code = wait_for(child)
+        code = run_child(words, env, job.cwd)
         return code if code >= 0 else 128 - code
 
     def _enter(self, folder: Path) -> None:
@@ -134,24 +133,51 @@ def plain_words(command: str) -> list[str] | None:
     return words if is_plain else None
 
 
-def wait_for(child: subprocess.Popen[bytes]) -> int:
-    """Wait for a child; pass Ctrl-C and SIGTERM on, and kill it if it does not end within a few seconds.
+def run_child(words: Sequence[str], env: Mapping[str, str], cwd: Path) -> int:
+    """Run a command to its end; pass Ctrl-C and SIGTERM on, and kill it if it does not end within a few seconds.
 
-    :raises KeyboardInterrupt: after the child has ended
+    :returns: as `subprocess.Popen.returncode`
+    :raises KeyboardInterrupt: after the command has ended
     """
+    started: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
 
     def forward(number: int, _frame: object) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        early.append(number)
+        for child in started:
             child.send_signal(number)
 
+    # Handlers stand before the child does: a signal in between must reach it, too.
     before = signal.signal(signal.SIGTERM, forward)
     try:
-        return child.wait()
+        with _interrupt_put_off():
+            started.append(subprocess.Popen(words, env=env, cwd=cwd))
+        for number in early:
+            started[0].send_signal(number)
+        return started[0].wait()
     except KeyboardInterrupt:
-        _stop(child)
+        for child in started:
+            _stop(child)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _interrupt_put_off() -> Iterator[None]:
+    """Let Ctrl-C take effect at the end of the block."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        yield
+        return
+    noted: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _frame: noted.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if noted:
+        raise KeyboardInterrupt
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
