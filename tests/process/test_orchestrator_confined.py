@@ -230,6 +230,28 @@ async def test_registrations_are_shown_without_secrets(http: aiohttp.ClientSessi
         assert client.session_id not in str(answer)
 
 
+async def test_each_pipeline_is_registered_with_its_own_price_and_sold_for_nothing_else(
+    http: aiohttp.ClientSession,
+) -> None:
+    arguments = ("--pipeline", "effects", "--price", "2", "--price", "effects=0.5", "--price-unit", "720p")
+    async with Orchestrator.running() as orch, registered_runner(orch, *arguments):
+        orch.priced = True
+        await until(lambda: len(orch.entries) == 2 and all(entry.ready for entry in orch.entries.values()))
+        by_app = {entry.body["app"].rpartition("/")[2]: entry for entry in orch.entries.values()}
+        prices = {name: entry.body["price_info"] for name, entry in by_app.items()}
+        assert prices == {
+            "noop": {"price": 2.0, "currency": "usd", "unit": "720p"},
+            "effects": {"price": 0.5, "currency": "usd", "unit": "720p"},
+        }
+        client = await Client.reserve(http, orch, by_app["effects"])
+        status, answer = await client.call("POST", "/live-video-to-video", {"model_id": "noop"})
+        assert status == 400
+        assert "reserved for 'effects'" in answer["detail"]["msg"]
+        started = await client.start()
+        _, shown = await client.call("GET", f"/streams/{started['request_id']}")
+        assert shown["model_id"] == "effects"
+
+
 async def test_the_headers_of_a_payment_fit(http: aiohttp.ClientSession) -> None:
     async with runner("--pipeline", "noop") as run:
         async with http.get(f"{run.url}/health", headers={"Livepeer-Payment": "x" * 30_000}) as answer:

@@ -40,7 +40,7 @@ class Subject:
             secret,
             self._offer,
             lambda url: JsonSubscriber(
-                Subscriber(http, url, start=0, options=ClientOptions(tls=tls, retries=1))
+                Subscriber(http, url, start=0, options=ClientOptions(tls=tls, retries=0))
             ),
             lambda id, reason: self.released.append((id, reason)),
             timing=FAST,

@@ -91,6 +91,7 @@ def test_each_may_have_its_own_from_the_environment_too(tmp_path: Path) -> None:
     [
         ("--orchestrator", "a:1"),
         ("--orchestrator", "https://a", "--orchestrator-secret", "x", "--orchestrator-secret", "y"),
+        ("--orchestrator", "https://a", "--orchestrator", "https://a/"),
         ("--orchestrator", "https://a", "--price", "0"),
         ("--orchestrator", "https://a", "--price", "cheap"),
         ("--orchestrator", "https://a", "--orchestrator-tls", "sometimes"),

@@ -163,6 +163,8 @@ def read_orchestrators(flags: Mapping[str, Any]) -> OrchestratorOptions | None:
         if flags["orchestrator_secrets"]:
             log.warning("a secret for orchestrators is set, but no --orchestrator: not registering anywhere")
         return None
+    if len(set(urls)) < len(urls):
+        raise CallerError("an orchestrator is named twice", hint="give each --orchestrator once")
     return OrchestratorOptions(
         urls=urls,
         secrets=_for_each(urls, flags["orchestrator_secrets"], "--orchestrator-secret", ""),

@@ -172,5 +172,5 @@ def _short(text: str, secrets: Mapping[str, str]) -> str:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PeerError(f"the orchestrator's answer is no JSON: {error}") from error

@@ -70,7 +70,11 @@ class Registration:
         try:
             while True:
                 await self._wait_due()
-                await self._beat()
+                try:
+                    await self._beat()
+                except Exception:  # ours: say so, and stay registered all the same
+                    log.exception("heartbeat for %s failed", self.client)
+                    self.lease.unreachable("internal error; the log has the traceback", self._clock())
         finally:
             await self._unfollow()
 

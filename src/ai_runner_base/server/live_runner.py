@@ -125,7 +125,7 @@ class LiveRunner:
         """Leave all orchestrators, within a limit. They release their sessions."""
         self._closing = True
         for one in self._offered:
-            self.sessions.forget(one.registration.client)
+            self.sessions.forget(one.registration.client, one.registration.runner_id)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -209,7 +209,10 @@ class LiveRunner:
 
     def _register(self, client: OrchestratorClient, peer: OrchestratorPeer, pipeline: str) -> Registration:
         def events(url: str) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
-            reader = Subscriber(self._http, url, start=0, options=ClientOptions(tls=peer.tls))
+            options = ClientOptions(
+                tls=peer.tls, retries=0
+            )  # the registration retries, without naming the URL
+            reader = Subscriber(self._http, url, start=0, options=options)
             return cast(AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]], JsonSubscriber(reader))
 
         return Registration(

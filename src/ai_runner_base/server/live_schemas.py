@@ -18,7 +18,6 @@ class SessionStart(BaseModel):
     params: dict[str, Any] = Field(
         default_factory=dict, description="parameters of the pipeline; what is left out has its default"
     )
-    gateway_request_id: str = Field("", description="for logs")
     share: bool = Field(False, description="also make a URL that shows and steers this stream only")
     subscribe_url: Literal[""] = ""
     publish_url: Literal[""] = ""

@@ -121,6 +121,8 @@ class LiveSessions:
         if existing is not None:
             if not existing.owns(headers):
                 raise SessionError("wrong session token", 401)
+            if existing.released:
+                raise SessionError("the session is over", 404)
             return existing.answer
         if headers.session_id in self._starting:
             raise SessionError("the session is being started", 409, hint="wait for the first answer")
@@ -184,10 +186,10 @@ class LiveSessions:
             session.released = True
             self._spawn(self._runner.stop_stream(session.stream.id, reason), "session release")
 
-    def forget(self, client: OrchestratorClient) -> None:
-        """Note that an orchestrator has released all of its sessions, because the runner has left it."""
-        for session in self.by_id.values():
-            session.released = session.released or session.client is client
+    def forget(self, client: OrchestratorClient, route: str) -> None:
+        """Note that an orchestrator releases the sessions of a registration, because the runner leaves it."""
+        for id in self.running(client, route):
+            self.by_id[id].released = True
 
     def _ended(self, session_id: str) -> None:
         """The stream is over: release the session too, so that nobody pays for nothing."""
