@@ -100,7 +100,7 @@ class PaintParams(BaseParams):
 
 
 def _slider(name: str) -> tuple[type[float], Any]:
-    description = f"How much of {name} is mixed in; the chosen style counts 1"
+    description = f"Adds {name}; the chosen style counts 1"
     return float, Field(
         0.0, ge=0, le=1, description=description, json_schema_extra=hints(group="Mix", step=0.05)
     )
