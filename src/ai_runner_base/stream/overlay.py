@@ -16,6 +16,8 @@ import numpy.typing as npt
 Pixels = npt.NDArray[np.uint8]
 
 MAX_BASE_AGE_S = 5.0
+_BLOCK = 8
+_GREY = 64
 _DOTS = 8
 _TURN_S = 1.2
 
@@ -34,33 +36,36 @@ class Overlay:
     """
 
     def __init__(self, width: int, height: int) -> None:
-        self._base = np.full((height, width, 3), 64, np.uint8)
-        self._plain = True
+        self._size = width, height
+        self._base = np.full((-(-height // _BLOCK), -(-width // _BLOCK)), _GREY, np.uint8)
         self._kept_s = -math.inf
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the pictures in px."""
-        height, width = self._base.shape[:2]
-        return width, height
+        return self._size
 
     def remember(self, pixels: Pixels, now_s: float) -> None:
-        """Keep a processed picture, (H, W, 3) uint8 RGB, as the base; at most one a second is copied."""
-        if now_s - self._kept_s < 1 or pixels.shape != self._base.shape:
+        """Keep a processed picture, (H, W, 3) uint8 RGB, as the base; at most one a second is looked at.
+
+        Only one pixel of each block is read: this runs between two live frames (0.2 ms instead of 20 at 720p).
+        """
+        if now_s - self._kept_s < 1 or pixels.shape[:2] != self._size[::-1]:
             return
-        grey = pixels[..., 1] // 3 + 16  # green carries most of the luma; exact weights do not matter here
-        np.copyto(self._base, grey[..., None])
-        self._kept_s, self._plain = now_s, False
+        # Green carries most of the luma; exact weights do not matter here.
+        np.add(pixels[::_BLOCK, ::_BLOCK, 1] // 3, 16, out=self._base)
+        self._kept_s = now_s
 
     def draw(self, out: Pixels, caption: str, now_s: float) -> None:
         """Draw the picture for `now_s` into `out`, (H, W, 3) uint8.
 
         :param caption: ``loading`` or ``restarting``
         """
-        if not self._plain and now_s - self._kept_s > MAX_BASE_AGE_S:
-            self._base[:], self._plain = 64, True
-        np.copyto(out, self._base)
+        if now_s - self._kept_s > MAX_BASE_AGE_S:
+            self._base[:] = _GREY
         height, width = out.shape[:2]
+        grey = self._base.repeat(_BLOCK, 0).repeat(_BLOCK, 1)[:height, :width]
+        np.copyto(out, grey[..., None])
         _spin(out, width // 2, height // 2, max(min(width, height) // 16, 6), now_s)
         _write(out, _captions()[caption], height // 2 + max(min(width, height) // 8, 16))
 
