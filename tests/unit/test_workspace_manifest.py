@@ -17,7 +17,7 @@ pytestmark = pytest.mark.unit
 
 REPOSITORY = Path(__file__).parents[2]
 PATH = REPOSITORY / "pixi.toml"
-SCHEMA = Path(__file__).parents[1] / "data" / "pixi-schema.json"  # pixi's own, with its licence beside it
+SCHEMA = Path(__file__).parents[1] / "data" / "pixi-schema.json"  # pixi's own, less its examples
 MANIFEST = read_manifest(PATH)
 TASKS = {
     (feature.name, name): task

@@ -60,6 +60,7 @@ class Display:
             case "end":
                 self._end(event["id"], failed=event["failed"])
             case "note" if self._verbosity >= 0:
+                self._sum_up()
                 self.line(event["text"])
             case "detail" if self._verbosity > 0:
                 self.line(event["text"])
@@ -72,14 +73,17 @@ class Display:
             print(text, file=self._stream, flush=True)
 
     def close(self) -> None:
-        """Remove the moving lines and say what was summed up. Must be called before a task starts."""
+        """Say what was summed up and remove the moving lines. Must be called before a task starts."""
+        self._sum_up()
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
-        for stage, (count, size_bytes, seconds) in self._sums.items():
-            self.line(f"{PAST[stage]} {count} files ({_measures(size_bytes, seconds)})")
-        self._sums.clear()
         self._running.clear()
+
+    def _sum_up(self) -> None:
+        sums, self._sums = self._sums, {}
+        for stage, (count, size_bytes, seconds) in sums.items():
+            self.line(f"{PAST[stage]} {count} files ({_measures(size_bytes, seconds)})")
 
     def _start(self, number: int, running: _Running) -> None:
         self._running[number] = running
@@ -109,6 +113,7 @@ class Display:
             self._sums[running.stage] = (count + 1, before_bytes + size_bytes, before_s + seconds)
         else:
             verb = PAST.get(running.stage, running.stage)
+            self._sum_up()
             self.line(f"{verb} {running.name} ({_measures(size_bytes, seconds)})")
 
 
@@ -124,15 +129,23 @@ def _make_progress(stream: IO[str]) -> Progress:
         DownloadColumn,
         Progress,
         SpinnerColumn,
+        Task,
         TextColumn,
         TimeElapsedColumn,
     )
+    from rich.text import Text
+
+    class Size(DownloadColumn):
+        """Bytes, of steps that have any."""
+
+        def render(self, task: Task) -> Text:
+            return super().render(task) if task.total is not None else Text()
 
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        DownloadColumn(),
+        Size(),
         TimeElapsedColumn(),
         console=Console(file=stream),
         transient=True,
