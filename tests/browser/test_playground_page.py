@@ -207,6 +207,9 @@ async def test_killed_worker_recovers_while_one_watches(tmp_path: Path) -> None:
         await difference(page, "same", JPEG_ERROR)
         await page.evaluate("document.querySelector('#log').click()")
         await page.wait_for(
+            "document.querySelector('#log-dialog pre').textContent.includes('killed (SIGKILL)')"
+        )
+        await page.wait_for(
             "document.querySelector('#log-dialog pre').textContent.includes('inverting with strength')"
         )
         _assert_clean(page, at.server.url)

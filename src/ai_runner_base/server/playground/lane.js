@@ -21,6 +21,8 @@ export class Lane {
   drawn = new Rate();
   skipped = 0;
   lastResultMs = -Infinity;
+  /** What workers of this stream wrote that are gone. */
+  lostLines = [];
   #grabber = null;
   #session;
   #lastUs = 0;
@@ -47,6 +49,9 @@ export class Lane {
 
   #pass(name, detail) {
     if (name === "status") this.status = detail;
+    if (name === "event" && detail.type === "restart") {
+      this.lostLines = [...(detail.restart_logs ?? []), `--- ${detail.reason}; the lines of the new worker:`];
+    }
     this.#hooks[name](this, detail);
   }
 

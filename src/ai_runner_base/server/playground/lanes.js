@@ -93,7 +93,7 @@ export class Lanes {
       params: ofCurrent((answer) => this.#hooks.params(answer)),
       effective: ofCurrent((effect) => this.#hooks.effective(effect)),
       event: ofCurrent((event) => this.#event(event)),
-      log: ofCurrent((lines) => this.#hooks.log(lines)),
+      log: ofCurrent((lines) => this.#hooks.log([...this.current.lostLines, ...lines])),
       refused: (lane, message) => this.#refused(lane, message),
       ended: (lane, reason) => this.#ended(lane, reason),
       lost: (lane) => this.#lost(lane),

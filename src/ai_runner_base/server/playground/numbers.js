@@ -46,12 +46,12 @@ export class Numbers {
     const p50 = lane?.latencyMs.quantile(0.5) ?? null;
     this.#set("latency", figure(p50));
     this.#set("latency-p95", p50 === null ? "" : `p95 ${figure(lane.latencyMs.quantile(0.95))} ms`);
-    this.#set("fps-in", figure(lane?.sent.perSecond(nowMs) ?? null));
-    this.#set("fps-out", figure(lane?.drawn.perSecond(nowMs) ?? null));
     const { status } = lane ?? {};
+    this.#set("fps-in", figure(status ? lane.sent.perSecond(nowMs) : null));
+    this.#set("fps-out", figure(status ? lane.drawn.perSecond(nowMs) : null));
     const drops = status ? DROPS.map(([name, count, title]) => [name, count(lane, status.stream, view), title]) : [];
     this.#set("drops", status ? String(drops.reduce((sum, [, count]) => sum + count, 0)) : "–");
-    this.#showDrops(drops.filter(([, count]) => count > 0));
+    this.#showDrops(drops.filter(([, count]) => count > 0), status ? "every frame came back" : "\u00a0");
     this.#set("restarts", status ? String(status.worker.restarts) : "–");
     this.#set("memory", memory(status?.worker.memory_bytes));
     this.#showStages(lane, p50);
@@ -63,12 +63,12 @@ export class Numbers {
     if (node.textContent !== text) node.textContent = text;
   }
 
-  #showDrops(drops) {
+  #showDrops(drops, otherwise) {
     const list = this.#root.querySelector(".drops");
     const items = drops.map(([name, count, title]) =>
       Object.assign(document.createElement("li"), { textContent: `${name} ${count}`, title }),
     );
-    if (!items.length) items.push(Object.assign(document.createElement("li"), { textContent: "every frame came back" }));
+    if (!items.length) items.push(Object.assign(document.createElement("li"), { textContent: otherwise }));
     list.replaceChildren(...items);
   }
 
