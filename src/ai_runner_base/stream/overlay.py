@@ -38,6 +38,7 @@ class Overlay:
     def __init__(self, width: int, height: int) -> None:
         self._size = width, height
         self._base = np.full((-(-height // _BLOCK), -(-width // _BLOCK)), _GREY, np.uint8)
+        self._backdrop: Pixels | None = None
         self._kept_s = -math.inf
 
     @property
@@ -54,20 +55,27 @@ class Overlay:
             return
         # Green carries most of the luma; exact weights do not matter here.
         np.add(pixels[::_BLOCK, ::_BLOCK, 1] // 3, 16, out=self._base)
-        self._kept_s = now_s
+        self._kept_s, self._backdrop = now_s, None
 
     def draw(self, out: Pixels, caption: str, now_s: float) -> None:
         """Draw the picture for `now_s` into `out`, (H, W, 3) uint8.
 
         :param caption: ``loading`` or ``restarting``
         """
-        if now_s - self._kept_s > MAX_BASE_AGE_S:
+        if self._kept_s > -math.inf and now_s - self._kept_s > MAX_BASE_AGE_S:
             self._base[:] = _GREY
+            self._kept_s, self._backdrop = -math.inf, None
+        if self._backdrop is None:
+            self._backdrop = self._expand()
+        np.copyto(out, self._backdrop)
         height, width = out.shape[:2]
-        grey = self._base.repeat(_BLOCK, 0).repeat(_BLOCK, 1)[:height, :width]
-        np.copyto(out, grey[..., None])
         _spin(out, width // 2, height // 2, max(min(width, height) // 16, 6), now_s)
         _write(out, _captions()[caption], height // 2 + max(min(width, height) // 8, 16))
+
+    def _expand(self) -> Pixels:
+        width, height = self._size
+        grey = self._base.repeat(_BLOCK, 0).repeat(_BLOCK, 1)[:height, :width]
+        return np.repeat(grey[..., None], 3, axis=2)
 
 
 def _spin(out: Pixels, x: int, y: int, radius: int, now_s: float) -> None:
