@@ -44,3 +44,9 @@ def test_every_environment_variable_is_documented_and_nothing_else() -> None:
     read_by_click = {str(p.envvar) for c in _commands().values() for p in c.params if p.envvar}
     runner = page.split("## Set for workers")[0]
     assert set(re.findall(r"^\| `(\w+)`", runner, re.M)) == read_by_click
+
+
+def test_every_decision_stands_in_the_index() -> None:
+    index = (DOCS / "decisions/README.md").read_text()
+    pages = {path.name for path in (DOCS / "decisions").glob("0*.md")}
+    assert set(re.findall(r"\]\((0[^)]*)\)", index)) == pages

@@ -138,7 +138,8 @@ class Session:
         await live.ended.wait()
         self._tell("ended", reason=live.stream.end_reason)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._outbox.join(), SEND_LIMIT_S)
+            async with asyncio.timeout(SEND_LIMIT_S):
+                await self._outbox.join()
         await self._socket.close()
 
     # --- from the page --------------------------------------------------------------------------------------

@@ -125,7 +125,8 @@ class Stream:
 
     async def _within_limit(self, what: str, closing: Awaitable[None]) -> None:
         try:
-            await asyncio.wait_for(closing, CLOSE_LIMIT_S)
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                await closing
         except TimeoutError:
             log.error("the %s did not close within %s s", what, CLOSE_LIMIT_S)
         except RunnerError as error:

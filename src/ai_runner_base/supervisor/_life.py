@@ -140,7 +140,8 @@ class Life:
         answer = self._answers[request] = self._loop.create_future()
         try:
             self.send(control.UpdateParams(request, dict(params)))
-            return applied(await asyncio.wait_for(answer, self._options.params_timeout_s))
+            async with asyncio.timeout(self._options.params_timeout_s):
+                return applied(await answer)
         except WireError as error:
             raise CallerError(f"the parameters cannot be sent: {error}") from error
         except TimeoutError:

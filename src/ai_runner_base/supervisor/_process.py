@@ -64,7 +64,8 @@ class WorkerProcess:
         :returns: whether it has ended
         """
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.ended.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self.ended.wait()
         return self.ended.is_set()
 
     def signal(self, number: signal.Signals) -> None:

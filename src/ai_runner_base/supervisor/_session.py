@@ -218,7 +218,8 @@ class WorkerSession:
         while self._in_flight:
             self._progress.clear()
             try:
-                await asyncio.wait_for(self._progress.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._progress.wait()
             except TimeoutError:
                 return not self._in_flight
         return True

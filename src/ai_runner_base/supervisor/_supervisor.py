@@ -259,7 +259,8 @@ class Supervisor:
         self._on_event(Restarted(error.message, self._log_tail, self.restart_count))
         if delay_s:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), delay_s)
+                async with asyncio.timeout(delay_s):
+                    await self._closing.wait()
 
     # State
 

@@ -133,7 +133,8 @@ class FrameLoop:
         while len(self._unanswered) > self._ahead:
             self._answered.clear()
             try:
-                await asyncio.wait_for(self._answered.wait(), _PATIENCE_S)
+                async with asyncio.timeout(_PATIENCE_S):
+                    await self._answered.wait()
             except TimeoutError:
                 if not self._port.ledger.free:
                     continue  # it has answered; the runner has no room for it

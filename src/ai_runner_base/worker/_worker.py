@@ -207,7 +207,8 @@ class _Worker:
             await work
         if self._running is not None:
             try:
-                await asyncio.wait_for(self._running.pipeline.stop(), self._stop_limit_s or None)
+                async with asyncio.timeout(self._stop_limit_s or None):
+                    await self._running.pipeline.stop()
             except Exception as error:
                 self._reporter.exception(error)
         if self._frame_thread is not None:
