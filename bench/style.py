@@ -22,7 +22,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnxruntime
-from effects import load, scene, texture
 
 from ai_runner_background.params import BackgroundParams
 from ai_runner_background.pipeline import Background
@@ -31,6 +30,7 @@ from ai_runner_style.network import LEAST_SIDE_PX, SIDE_MULTIPLE_PX
 from ai_runner_style.params import StyleParams
 from ai_runner_style.picture import fitted_size
 from ai_runner_style.pipeline import Style
+from effects import load, scene, texture
 
 AIM_MS = 1000 / 20
 CORES = 2
@@ -63,7 +63,7 @@ def ready(pipeline: FramePipeline, params: object) -> Render:
 
 def matrix_product(width: int, height: int) -> Render:
     """As many multiply-adds as the network needs for a picture of this size, in the shape that suits a CPU best."""
-    default = StyleParams(width=width, height=height).resolution
+    default = BackgroundParams(width=width, height=height).resolution
     pixels = int(np.prod(fitted_size((width, height), default, SIDE_MULTIPLE_PX, LEAST_SIDE_PX)))
     side = round((pixels * MULTIPLY_ADDS_PER_PIXEL) ** (1 / 3))
     one = np.random.default_rng(1).normal(size=(side, side)).astype(np.float32)

@@ -95,4 +95,12 @@ class SceneParams(BaseParams):
 
 
 class BackgroundParams(StyleParams, SceneParams):  # type: ignore[valid-type, misc]  # made by pydantic at run time
-    """The scene, and how it is painted."""
+    """The scene, and how it is painted: a little coarser than by the painter alone, to leave time for the mask."""
+
+    resolution: int = Field(
+        320,
+        ge=128,
+        le=1024,
+        description="Longer side of what the network paints: fewer is faster, with broader strokes",
+        json_schema_extra=hints(group="Style", unit="px", step=32),
+    )
