@@ -63,7 +63,7 @@ def create_app(
     app[METRICS] = metrics.registry(runner, options.version)
     live_routes.attach(app, runner, live)
     routes = api_routes()
-    app[DOCUMENT] = describe(routes)
+    app[DOCUMENT] = describe(routes, with_token=bool(options.auth_token))
     for route in routes:
         _add(app, route)
     _add_playground(app, Playground(runner, options.auth_token))

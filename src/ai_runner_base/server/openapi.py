@@ -33,8 +33,11 @@ class Route:
     tags: tuple[str, ...] = field(default=())
 
 
-def describe(routes: Iterable[Route]) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of `routes`."""
+def describe(routes: Iterable[Route], *, with_token: bool) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of `routes`.
+
+    :param with_token: a token is configured, so that some routes need it
+    """
     routes = list(routes)
     models: set[type[BaseModel]] = {m for r in routes for m in (r.answer, r.body) if m}
     models |= {HTTPError, HTTPValidationError}
@@ -44,7 +47,7 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
     _, schemas = models_json_schema(wanted, ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, with_token)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -60,7 +63,7 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
     }
 
 
-def _operation(route: Route) -> dict[str, Any]:
+def _operation(route: Route, with_token: bool) -> dict[str, Any]:
     content: dict[str, Any] = {route.content_type: {"schema": _ref(route.answer)} if route.answer else {}}
     operation: dict[str, Any] = {
         "operationId": route.handler.__name__.strip("_"),
@@ -81,7 +84,7 @@ def _operation(route: Route) -> dict[str, Any]:
             "required": True,
             "content": {"application/json": {"schema": _ref(route.body)}},
         }
-    if route.needs_token:
+    if route.needs_token and with_token:
         operation["security"] = [{"HTTPBearer": []}]
     return operation
 
