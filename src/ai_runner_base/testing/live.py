@@ -40,7 +40,10 @@ class FrameBytes:
 
 
 def split_frames(ts: bytes, video_pid: int = 0x100) -> list[FrameBytes]:
-    """Cut a clip (MPEG-TS with tables before each key frame) into frames; audio packets go with the frame before."""
+    """Cut a clip (MPEG-TS with tables before each key frame) into frames; audio packets go with the frame before.
+
+    Muxers also repeat the tables between key frames; only a random access point begins a segment.
+    """
     frames: list[FrameBytes] = []
     start, pts, tables_at, key = 0, None, None, False
     for at in range(0, len(ts) - _PACKET + 1, _PACKET):
@@ -53,11 +56,15 @@ def split_frames(ts: bytes, video_pid: int = 0x100) -> list[FrameBytes]:
         begin = tables_at if tables_at is not None else at
         if pts is not None:
             frames.append(FrameBytes(ts[start:begin], pts, key))
-        start, key, tables_at = begin, tables_at is not None, None
+        start, key, tables_at = begin, tables_at is not None and _is_random_access(ts, at), None
         pts = _pts(ts[at : at + _PACKET])
     if pts is not None:
         frames.append(FrameBytes(ts[start:], pts, key))
     return frames
+
+
+def _is_random_access(ts: bytes, at: int) -> bool:
+    return bool(ts[at + 3] & 0x20 and ts[at + 4] and ts[at + 5] & 0x40)
 
 
 def _pts(packet: bytes) -> int:
