@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 
-from ..catalog import Catalog, InstalledPipeline, activation_environment
+from ..catalog import Catalog, Generation, InstalledPipeline, activation_environment, environment_name
 from ..errors import CallerError
 from ..stream import OnDemand, Pool, Seat
 from ..supervisor import Supervisor, SupervisorOptions, WorkerEvent, WorkerSpec
@@ -22,7 +24,7 @@ class WorkerOptions:
     """Workers as flags and environment ask for them."""
 
     names: tuple[str, ...]
-    """Pipelines as ``NAME`` or ``NAME@ENVIRONMENT``; the first is the default one."""
+    """Pipelines as ``NAME``, ``NAME@ENVIRONMENT`` or ``NAME=MODULE:OBJECT``; the first is the default one."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Workers by pipeline, one stream each; 1 where none is given."""
     load_timeout_s: float = 180.0
@@ -35,10 +37,26 @@ class WorkerOptions:
 def find_named(catalog: Catalog, text: str) -> InstalledPipeline:
     """Return the pipeline that ``NAME`` or ``NAME@ENVIRONMENT`` means.
 
+    ``NAME=MODULE:OBJECT`` is one that no package registers: what an entry point would say, in this environment.
+
     :raises CallerError: there is none
     """
+    name, separator, place = text.partition("=")
+    if separator:
+        return _unregistered(name, place)
     name, _, environment = text.partition("@")
     return catalog.find(name, environment or None)
+
+
+def _unregistered(name: str, place: str) -> InstalledPipeline:
+    module, separator, member = place.partition(":")
+    if not (name and module and separator and member):
+        raise CallerError(
+            f"pipeline {f'{name}={place}'!r} does not have the form NAME=package.module:Object",
+            hint="name an installed pipeline, or the place of its class or PipelineSpec",
+        )
+    prefix = Path(sys.prefix)
+    return InstalledPipeline(name, place, module.partition(".")[0], "", prefix, environment_name(prefix))
 
 
 def choose(names: tuple[str, ...], catalog: Catalog) -> list[InstalledPipeline]:
@@ -86,16 +104,60 @@ def make_pool(
 
 def _seat(options: WorkerOptions, item: InstalledPipeline, gpu: str, on_event: OnEvent) -> Seat:
     limits = SupervisorOptions(load_timeout_s=options.load_timeout_s)
-    spec = worker_spec(item, {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})
-    seat = Seat(item.name, Supervisor(spec, limits, on_event=lambda event: on_event(seat, event)))
+    more_env = {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
+
+    def supervise(spec: WorkerSpec) -> Supervisor:
+        return Supervisor(spec, limits, on_event=lambda event: on_event(seat, event))
+
+    installation = Installation(item, more_env)
+    seat = Seat(item.name, supervise(installation.spec))
+
+    def renew() -> Supervisor | None:
+        spec = installation.newer()
+        return supervise(spec) if spec is not None else None
+
+    seat.renew = renew
     return seat
 
 
-def worker_spec(item: InstalledPipeline, more_env: Mapping[str, str] = MappingProxyType({})) -> WorkerSpec:
+class Installation:
+    """An installed pipeline as a worker runs it, and whether something newer has taken its place since.
+
+    :param more_env: see `worker_spec`
+    :raises HostError: its environment cannot be activated
+    """
+
+    def __init__(self, item: InstalledPipeline, more_env: Mapping[str, str]) -> None:
+        self._item, self._more_env = item, more_env
+        self._generation = Generation(item.prefix)
+        self.spec = worker_spec(item, more_env, self._generation.folder)
+
+    def newer(self) -> WorkerSpec | None:
+        """Say how to run what is installed now; None while it is what it was. Blocks for some milliseconds.
+
+        :raises RunnerError: what is installed now cannot be used; this one stays
+        """
+        if self._generation.is_current():
+            return None
+        item = Catalog.scan([self._item.prefix]).find(self._item.name)
+        generation = Generation(item.prefix)
+        spec = worker_spec(item, self._more_env, generation.folder)
+        self._generation.close()
+        self._item, self._generation, self.spec = item, generation, spec
+        return spec
+
+
+def worker_spec(
+    item: InstalledPipeline,
+    more_env: Mapping[str, str] = MappingProxyType({}),
+    folder: Path | None = None,
+) -> WorkerSpec:
     """Say how to run an installed pipeline: in its own prefix, with that prefix's activation environment.
 
     :param more_env: set before the interpreter starts, as CUDA needs it
+    :param folder: where the prefix's content is, when the prefix is a link that may move while the worker runs
     """
     package, version = (item.conda.name, item.conda.version) if item.conda else (item.package, item.version)
-    env = {**activation_environment(item.prefix, os.environ), **more_env}
-    return WorkerSpec(item.prefix, item.entry_point, item.name, package, version, env)
+    prefix = folder or item.prefix
+    env = {**activation_environment(prefix, os.environ), **more_env}
+    return WorkerSpec(prefix, item.entry_point, item.name, package, version, env)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def _tls(_ctx: click.Context, _param: click.Parameter, value: str) -> TlsPolicy:
     "--pipeline",
     "names",
     multiple=True,
-    metavar="NAME[@ENVIRONMENT]",
+    metavar="NAME[@ENVIRONMENT]|NAME=MODULE:OBJECT",
     help="Pipeline to serve; repeatable. Default: MODEL_ID, else the only one that is installed.",
 )
 @click.option(
@@ -147,7 +148,7 @@ def command(names: tuple[str, ...], environments: tuple[Path, ...], **flags: Any
 
 
 def _options(names: tuple[str, ...], flags: dict[str, Any]) -> ServeOptions:
-    first = names[0].partition("@")[0] if names else ""
+    first = re.split("[@=]", names[0])[0] if names else ""
     identity = ServerOptions(
         pipeline=flags["identity_pipeline"],
         model_id=flags["model_id"] or first,
