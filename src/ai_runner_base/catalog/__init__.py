@@ -5,16 +5,19 @@ of them.
 from ._activation import activation_environment
 from ._catalog import Catalog
 from ._describe import describe
+from ._generation import Generation
 from ._installed import CondaPackage, InstalledPipeline, Problem
-from ._prefixes import environment_name, known_prefixes
+from ._prefixes import environment_name, environments_folder, known_prefixes
 
 __all__ = [
     "Catalog",
     "CondaPackage",
+    "Generation",
     "InstalledPipeline",
     "Problem",
     "activation_environment",
     "describe",
     "environment_name",
+    "environments_folder",
     "known_prefixes",
 ]

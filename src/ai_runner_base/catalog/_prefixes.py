@@ -21,6 +21,15 @@ def environment_name(prefix: Path) -> str:
     return "base" if is_base else prefix.name
 
 
+def environments_folder(own: Path | None = None) -> Path:
+    """The folder in which siblings of an environment lie, whether it is there yet or not.
+
+    :param own: this interpreter's prefix when None
+    """
+    own = Path(sys.prefix) if own is None else own
+    return own.parent if own.parent.name == ENVIRONMENTS_FOLDER else own / ENVIRONMENTS_FOLDER
+
+
 def known_prefixes(own: Path | None = None) -> tuple[Path, ...]:
     """The own prefix, then its siblings by name.
 
@@ -30,10 +39,8 @@ def known_prefixes(own: Path | None = None) -> tuple[Path, ...]:
     :param own: this interpreter's prefix when None
     """
     own = Path(sys.prefix) if own is None else own
-    if own.parent.name == ENVIRONMENTS_FOLDER:
-        around, base = own.parent, [own.parent.parent]
-    else:
-        around, base = own / ENVIRONMENTS_FOLDER, []
+    around = environments_folder(own)
+    base = [own.parent.parent] if around == own.parent else []
     inside = sorted(around.iterdir()) if around.is_dir() else []
     found = [path for path in (*inside, *base) if path != own and is_environment(path)]
     return (own, *found)

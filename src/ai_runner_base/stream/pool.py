@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..errors import CallerError, CapacityError
+from ..errors import CallerError, CapacityError, RunnerError
 from ..supervisor import Supervisor, WorkerState
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -16,12 +19,15 @@ class Seat:
     """One worker and the stream that has it, if any.
 
     :param on_demand: made for a request; given up when its place is needed for another pipeline
+    :param renew: a supervisor for what is installed now, not started; None while that is what the worker runs.
+        Raises `RunnerError` when what is installed now cannot be used
     """
 
     name: str
     supervisor: Supervisor
     taken_by: str | None = None
     on_demand: bool = False
+    renew: Callable[[], Supervisor | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,9 +91,14 @@ class Pool:
         free = [seat for seat in self._seats if seat.name == wanted and seat.taken_by is None]
         seat = min(free, key=_readiness) if free else self._make(wanted)
         seat.taken_by = stream_id
-        await self._make_room(keep=seat)
-        if seat.supervisor.state in (WorkerState.STOPPED, WorkerState.FAILED):
-            await seat.supervisor.start()
+        try:
+            await self._make_room(keep=seat)
+            await _renew(seat)
+            if seat.supervisor.state in (WorkerState.STOPPED, WorkerState.FAILED):
+                await seat.supervisor.start()
+        except BaseException:
+            seat.taken_by = None
+            raise
         return seat
 
     def _make(self, name: str) -> Seat:
@@ -119,6 +130,21 @@ class Pool:
     def _why_full(self, name: str) -> str:
         mine = sum(seat.name == name for seat in self._seats)
         return f"{mine} worker(s) of {name!r}, all busy" if mine else f"no worker is free for {name!r}"
+
+
+async def _renew(seat: Seat) -> None:
+    """Replace a worker of what was installed when it started; one that works is better than none."""
+    if seat.renew is None:
+        return
+    try:
+        newer = await asyncio.to_thread(seat.renew)
+    except RunnerError as error:
+        log.error("pipeline %s stays as it is, what is installed now cannot be used: %s", seat.name, error)
+        return
+    if newer is not None:
+        log.info("pipeline %s is installed anew: its worker is replaced", seat.name)
+        await seat.supervisor.aclose()
+        seat.supervisor = newer
 
 
 def _readiness(seat: Seat) -> int:
