@@ -30,7 +30,7 @@ from ai_runner_base.media._types import (
     VideoInfo,
 )
 from ai_runner_base.media._video import DecodePolicy
-from ai_runner_base.media._video_encoder import VideoEncoderOptions
+from ai_runner_base.media._video_encoder import CodedFrame, VideoEncoderOptions
 from ai_runner_base.media.clip import ClipOptions, ClipSource, encode_ts_clip, read_counter, write_clip
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "ClipOptions",
     "ClipSource",
     "CodecProbe",
+    "CodedFrame",
     "Cut",
     "DecodePolicy",
     "Decoder",

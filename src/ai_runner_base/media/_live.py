@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ai_runner_base.errors import RunnerError
 from ai_runner_base.media._live_line import Job, LiveEncoderOptions, LiveLine
 from ai_runner_base.media._types import TICKS_PER_S, AudioInfo, AudioPacket, Cut, EncoderCounters
+from ai_runner_base.media._video_encoder import CodedFrame
 
 logger = logging.getLogger(__name__)
 _numbers = itertools.count(1)
@@ -30,6 +31,7 @@ class LiveEncoder:
     whose PTS does not increase is dropped, a jump of the timeline begins a new segment that is marked.
 
     :param on_bytes: data, the `Cut` when they begin a segment, and the frame's stamps (None for audio)
+    :param on_coded: the same pictures just before, as plain access units on the input's timeline
     :param on_end: once, last: None after `close`, or why no more comes
     :param audio: what the input announces, so that the first segment announces it too; audio that shows up
         later is announced in a new segment of its own
@@ -41,6 +43,7 @@ class LiveEncoder:
         height: int,
         *,
         on_bytes: Callable[[bytes, Cut | None, Any], None],
+        on_coded: Callable[[CodedFrame], None] | None = None,
         on_end: Callable[[RunnerError | None], None] | None = None,
         audio: AudioInfo | None = None,
         options: LiveEncoderOptions | None = None,
@@ -56,7 +59,7 @@ class LiveEncoder:
         self._changed = threading.Condition()
         self._closing = False
         self._key_wanted = False
-        self._line = LiveLine(width, height, self._options, audio, on_bytes, self.counters)
+        self._line = LiveLine(width, height, self._options, audio, on_bytes, self.counters, on_coded)
         self._thread = threading.Thread(target=self._run, name=f"encode-{next(_numbers)}", daemon=True)
 
     def start(self) -> None:

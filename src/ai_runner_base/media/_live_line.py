@@ -63,10 +63,12 @@ class LiveLine:
         audio: AudioInfo | None,
         on_bytes: Callable[[bytes, Cut | None, Any], None],
         counters: EncoderCounters,
+        on_coded: Callable[[CodedFrame], None] | None = None,
     ) -> None:
         self._size = (width, height)
         self._options = options
         self._on_bytes = on_bytes
+        self._on_coded = on_coded
         self._counters = counters
         self._path = AudioPath(options.audio)
         self._muxer = TsMuxer(self._path.track(audio) if audio else None)
@@ -181,6 +183,8 @@ class LiveLine:
         job, jump = self._in_encoder.pop(coded.pts, (None, False))
         pts = job.pts if job else coded.pts - self._encoder_offset
         dts = pts - coded.pts + coded.dts
+        if self._on_coded is not None:
+            self._on_coded(CodedFrame(coded.data, pts, dts, coded.key_frame))
         cut, head = None, b""
         if coded.key_frame:
             cut = Cut(self._counters.segments, pts, jump)

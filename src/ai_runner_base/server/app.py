@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -17,7 +17,8 @@ from pydantic import BaseModel, ValidationError
 from ..errors import RunnerError
 from ..stream import Runner, StreamRequest
 from ..trickle import TrickleServer
-from . import hardware, live_routes, metrics, page, schemas
+from ..webrtc import PeerOptions
+from . import hardware, live_routes, metrics, page, schemas, webrtc_routes
 from .bodies import MAX_BODY_BYTES, json_object
 from .live_gate import VERIFIED, confine
 from .live_runner import LiveRunner
@@ -35,12 +36,14 @@ class ServerOptions:
     :param model_id: the same
     :param version: the same; orchestrators with a minimum version reject ``undefined``
     :param auth_token: when not empty, starting and changing streams needs ``Authorization: Bearer <it>``
+    :param peers: how WebRTC connections are made
     """
 
     pipeline: str = "live-video-to-video"
     model_id: str = ""
     version: str = "undefined"
     auth_token: str = ""
+    peers: PeerOptions = field(default_factory=PeerOptions)
 
 
 RUNNER = web.AppKey("runner", Runner)
@@ -62,6 +65,7 @@ def create_app(
     app[RUNNER], app[OPTIONS] = runner, options
     app[METRICS] = metrics.registry(runner, options.version)
     live_routes.attach(app, runner, live)
+    webrtc_routes.attach(app, runner, options.peers, options.auth_token)
     routes = api_routes()
     app[DOCUMENT] = describe(routes, with_token=bool(options.auth_token))
     for route in routes:
@@ -145,6 +149,7 @@ def api_routes() -> list[Route]:
         Route("GET", "/openapi.json", openapi_json, "This description", tags=operate),
         Route("GET", "/metrics", show_metrics, "Prometheus metrics", content_type="text/plain", tags=operate),
         *live_routes.live_routes(),
+        *webrtc_routes.webrtc_routes(),
     ]
 
 
@@ -257,14 +262,16 @@ async def _json_errors(request: web.Request, handler: _Handler) -> web.StreamRes
         if error.status < 400:
             raise
         response = _json({"detail": {"msg": error.text or error.reason}}, error.status)
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
+        response.headers.update(
+            {name: error.headers[name] for name in _KEPT_HEADERS if name in error.headers}
+        )
         return response
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
         return _json({"detail": {"msg": "internal error; the runner's log has the traceback"}}, 500)
 
 
+_KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 _TOKEN_FREE = {"GET", "HEAD", "OPTIONS"}
 
 

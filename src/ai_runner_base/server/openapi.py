@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
@@ -19,7 +20,11 @@ _REF = "#/components/schemas/{model}"
 
 @dataclass(frozen=True)
 class Route:
-    """One documented path. `answer` None means an answer that is not JSON, described by `content_type`."""
+    """One documented path.
+
+    :param answer: None: what is answered is not JSON, but `content_type`
+    :param body: None: nothing is taken, or `body_type`, which is not JSON
+    """
 
     method: str
     path: str
@@ -30,6 +35,8 @@ class Route:
     errors: tuple[int, ...] = ()
     needs_token: bool = False
     content_type: str = "application/json"
+    body_type: str = ""
+    status: int = 200
     tags: tuple[str, ...] = field(default=())
 
 
@@ -64,7 +71,6 @@ def describe(routes: Iterable[Route], *, with_token: bool) -> dict[str, Any]:
 
 
 def _operation(route: Route, with_token: bool) -> dict[str, Any]:
-    content: dict[str, Any] = {route.content_type: {"schema": _ref(route.answer)} if route.answer else {}}
     operation: dict[str, Any] = {
         "operationId": route.handler.__name__.strip("_"),
         "summary": route.summary,
@@ -73,7 +79,7 @@ def _operation(route: Route, with_token: bool) -> dict[str, Any]:
             for name in re.findall(r"{(\w+)}", route.path)
         ],
         "responses": {
-            "200": {"description": "OK", "content": content},
+            str(route.status): _success(route),
             **{str(status): _error(status) for status in route.errors},
         },
     }
@@ -89,6 +95,13 @@ def _operation(route: Route, with_token: bool) -> dict[str, Any]:
     return operation
 
 
+def _success(route: Route) -> dict[str, Any]:
+    if route.status == HTTPStatus.NO_CONTENT:
+        return {"description": "Done"}
+    content = {route.content_type: {"schema": _ref(route.answer)} if route.answer else {}}
+    return {"description": "OK", "content": content}
+
+
 def _ref(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": _REF.format(model=model.__name__)}
 
@@ -101,8 +114,14 @@ def _error(status: int) -> dict[str, Any]:
 _WORDS = {
     400: "The request cannot be served as given",
     401: "Missing or wrong token",
+    403: "Not for pages of other sites",
     404: "No such thing",
+    406: "No codec in common",
+    409: "The name is taken",
+    412: "The session has changed",
+    415: "The body has another content type",
     422: "The body does not match the schema",
     500: "The runner's fault, or insufficient capacity",
+    501: "Not installed here",
     503: "Not now",
 }

@@ -5,7 +5,9 @@ from .browser import BROWSER_URL, BrowserStream
 from .browser_ends import BrowserResult
 from .connect import Connector, LiveStream
 from .job import FileJob, JobProgress, JobResult
+from .output import Output
 from .pool import OnDemand, Pool, Seat
+from .published import PUBLISHED_URL, PublishedStream, encoder_options
 from .runner import Runner, StreamRequest
 from .state import StreamState
 from .stream import Stream
@@ -13,6 +15,7 @@ from .stream import Stream
 __all__ = [
     "BOUNDS_MS",
     "BROWSER_URL",
+    "PUBLISHED_URL",
     "BrowserResult",
     "BrowserStream",
     "Connector",
@@ -22,10 +25,13 @@ __all__ = [
     "JobResult",
     "LiveStream",
     "OnDemand",
+    "Output",
     "Pool",
+    "PublishedStream",
     "Runner",
     "Seat",
     "Stream",
     "StreamRequest",
     "StreamState",
+    "encoder_options",
 ]

@@ -29,6 +29,7 @@ from ._ends import Feed, Sink, Source
 from ._frame_path import FramePath
 from ._record import Record
 from .events import STATUS_INTERVAL_S, Events
+from .output import Output
 from .state import NO_INPUT_STOP_S, StreamState, evaluate
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Stream:
     :param id: names the stream in the API, in logs and on frames
     :param pipeline: its name
     :param params: wanted parameters; what is left out has its default
+    :param output: what others may watch, where the sink has it
     """
 
     def __init__(
@@ -53,8 +55,9 @@ class Stream:
         source: Source,
         sink: Sink,
         params: Mapping[str, Any],
+        output: Output | None = None,
     ) -> None:
-        self.id, self.pipeline = id, pipeline
+        self.id, self.pipeline, self.output = id, pipeline, output
         self.params = dict(params)
         self.events = Events(pipeline)
         self.end_reason = ""
