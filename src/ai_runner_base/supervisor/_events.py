@@ -92,6 +92,18 @@ class Restarted:
 
 
 @dataclass(frozen=True)
+class ParamsTakenBack:
+    """Workers died of these parameters, one after the other: the next one gets others. `Ready` tells which.
+
+    :param params: what was taken back
+    :param instead: what the next worker begins with; None: the pipeline's own
+    """
+
+    params: Mapping[str, Any]
+    instead: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
 class Failed:
     """The worker is gone for good: `Supervisor.start` has to be called again."""
 
@@ -140,4 +152,4 @@ class Reloaded:
     """The long change of parameters has succeeded. (When it fails, the worker is restarted.)"""
 
 
-WorkerEvent = Ready | Restarted | Failed | PipelineReported | LogLine | Reloading | Reloaded
+WorkerEvent = Ready | Restarted | ParamsTakenBack | Failed | PipelineReported | LogLine | Reloading | Reloaded

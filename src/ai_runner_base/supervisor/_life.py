@@ -124,6 +124,10 @@ class Life:
                     WorkerFailed(f"the worker of {self._spec.name!r} ended before it answered")
                 )
 
+    def give_up(self, reason: str) -> None:
+        """End this life as that of a worker that hangs: its stacks go to the log, it is not asked to stop."""
+        self.fail(self._failed(reason, hung=True))
+
     def send(self, message: control.ControlMessage) -> None:
         """Send a control message; nothing happens when the worker is gone."""
         self._channel.send(message)

@@ -58,7 +58,10 @@ class SupervisorOptions:
     """Each wait is twice the one before, up to this."""
     restart_budget: int = 5
     """Restarts that may be spent before the worker counts as failed."""
-    restart_refill_s: float = 60.0
+    restart_refill_s: float = 30.0
     """Ready for this long: one restart is earned back, and the backoff starts from the beginning."""
+    params_probation_s: float = 30.0
+    """Parameters are trusted after this time; of those that kill two workers within it, none gets them again.
+    Longer than any of the timeouts by which a hanging worker is noticed."""
     log_tail_lines: int = 100
     """Last lines kept for restart events."""

@@ -20,6 +20,7 @@ from ._events import (
     Failed,
     LogLine,
     ParamsApplied,
+    ParamsTakenBack,
     PipelineReported,
     Ready,
     Reloaded,
@@ -32,6 +33,7 @@ from ._events import (
 from ._life import Life
 from ._link import FrameLink
 from ._options import SupervisorOptions, WorkerSpec
+from ._params_memory import ParamsMemory
 from ._session import WorkerOutput, WorkerSession
 
 
@@ -67,7 +69,7 @@ class Supervisor:
         self._session_numbers = itertools.count(1)
         self._session: WorkerSession | None = None
         self._life: Life | None = None
-        self._params: Mapping[str, Any] | None = None
+        self._params = ParamsMemory(self.options.params_probation_s)
         self._log_tail: tuple[str, ...] = ()
         self._was_ready = False
         self._updating = asyncio.Lock()
@@ -88,6 +90,16 @@ class Supervisor:
         self._was_ready = False
         self._enter(WorkerState.STARTING)
         self._task = asyncio.create_task(self._run(), name=f"supervisor of {self.spec.name}")
+
+    def replace_worker(self, reason: str) -> bool:
+        """End a worker that lives but is of no use, as if it had hung; another one follows within the budget.
+
+        :returns: False when no worker is ready, so that there is nothing to replace
+        """
+        if self._life is None or self.state not in (WorkerState.READY, WorkerState.RELOADING):
+            return False
+        self._life.give_up(reason)
+        return True
 
     async def wait_ready(self, timeout_s: float) -> WorkerInfo:
         """Wait until frames are welcome.
@@ -178,6 +190,7 @@ class Supervisor:
     def _close_session(self, session: WorkerSession) -> None:
         session.detach(over=True)
         self._session = None
+        self._params.forget()
         if self._life is not None:
             with self._books.lock:
                 self._life.link.start_session(lossless=False)
@@ -211,7 +224,7 @@ class Supervisor:
         life = self._life = Life(self.spec, self.options, self._books, self)
         ready_s = time.monotonic()
         try:
-            self.info = await life.start(self._params)
+            self.info = await life.start(self._params.current)
             ready_s = time.monotonic()
             self._became_ready(life, self.info)
             error = await life.trouble
@@ -227,7 +240,7 @@ class Supervisor:
 
     def _became_ready(self, life: Life, info: WorkerInfo) -> None:
         self._was_ready = True
-        self._params = info.params
+        self._params.applied(info.params, time.monotonic())
         if self._session is not None:
             self._connect_session(life, self._session)
         self._enter(WorkerState.READY)
@@ -248,6 +261,7 @@ class Supervisor:
         if self._session is not None:
             self._session.detach(over=True)
             self._session = None
+        self._params.forget()
         self._enter(WorkerState.FAILED)
         self._on_event(Failed(error))
 
@@ -257,10 +271,17 @@ class Supervisor:
         self._log.warning("%s; restart %d in %g s", error.message, self.restart_count, delay_s)
         self._enter(WorkerState.RESTARTING)
         self._on_event(Restarted(error.message, self._log_tail, self.restart_count))
+        self._reconsider_params()
         if delay_s:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay_s):
                     await self._closing.wait()
+
+    def _reconsider_params(self) -> None:
+        suspect = self._params.died(time.monotonic())
+        if suspect is not None:
+            self._log.error("workers die of these parameters, they are taken back: %s", suspect)
+            self._on_event(ParamsTakenBack(suspect, self._params.current))
 
     # State
 
@@ -291,7 +312,7 @@ class Supervisor:
     def applied(self, life: Life, answer: control.ParamsApplied) -> None:
         """Parameters hold, or a reload to get there has begun."""
         if not answer.reloading:
-            self._params = answer.params
+            self._params.applied(answer.params, time.monotonic())
             return
         self._enter(WorkerState.RELOADING)
         if self._session is not None:
@@ -300,7 +321,7 @@ class Supervisor:
 
     def reloaded(self, params: Mapping[str, Any]) -> None:
         """The reload has ended well; its parameters are good ones now."""
-        self._params = params
+        self._params.applied(params, time.monotonic())
         if self._session is not None:
             self._session.take_frames(True)
         self._enter(WorkerState.READY)

@@ -1,0 +1,63 @@
+"""Which parameters the next worker is given. A pure calculation; the clock is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+DEATHS_TO_TAKE_BACK = 2
+"""One may be an accident, of which the parameters are innocent."""
+
+
+class ParamsMemory:
+    """Remembers the parameters in force, and those before them that have proved harmless.
+
+    Parameters are trusted once a worker has lived with them for the probation. When workers die within it, one
+    after the other, the parameters are suspected to kill, and the trusted ones are taken instead: otherwise one
+    bad value would use up every worker, here and, as gateways hand it on, elsewhere.
+
+    :param probation_s: must be longer than it takes to notice that a worker hangs
+    """
+
+    def __init__(self, probation_s: float) -> None:
+        self.current: Mapping[str, Any] | None = None
+        """What the next worker is to begin with; None: the pipeline's own."""
+        self._trusted: Mapping[str, Any] | None = None
+        self._probation_s = probation_s
+        self._since_s: float | None = None
+        self._deaths = 0
+
+    def applied(self, params: Mapping[str, Any], now_s: float) -> None:
+        """Parameters are in force: a new worker began with them, or a change was taken."""
+        self._trust(now_s)
+        if params != self.current:
+            self._deaths = 0
+            self._since_s = now_s
+        elif self._since_s is None:
+            self._since_s = now_s
+        self.current = dict(params)
+
+    def died(self, now_s: float) -> Mapping[str, Any] | None:
+        """The worker is dead, perhaps before it was ready.
+
+        :returns: parameters that are taken back, if these are now suspected; `current` then are older ones
+        """
+        self._trust(now_s)
+        self._since_s = None
+        suspect = self.current
+        if suspect is None or suspect == self._trusted:
+            return None
+        self._deaths += 1
+        if self._deaths < DEATHS_TO_TAKE_BACK:
+            return None
+        self.current, self._deaths = self._trusted, 0
+        return suspect
+
+    def forget(self) -> None:
+        """Begin anew, for another user: nothing of this one's may come back."""
+        self.current = self._trusted = self._since_s = None
+        self._deaths = 0
+
+    def _trust(self, now_s: float) -> None:
+        if self._since_s is not None and now_s - self._since_s >= self._probation_s:
+            self._trusted, self._deaths = self.current, 0
