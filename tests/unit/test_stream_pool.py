@@ -85,3 +85,41 @@ async def test_an_idle_worker_on_demand_stays_warm_and_then_makes_room() -> None
 def test_a_runner_without_pipelines_is_refused() -> None:
     with pytest.raises(CallerError, match="at least one pipeline"):
         Pool([])
+
+
+async def test_what_was_installed_meanwhile_gets_a_worker_of_its_own_for_the_next_stream() -> None:
+    place, newer = seat("a"), Worker(WorkerState.STOPPED)
+    older = cast(Any, place.supervisor)
+    answers = [cast(Supervisor, newer), None]
+    place.renew = lambda: answers.pop(0)
+    assert (await pool(place).take("a", "s1")).supervisor is cast(Supervisor, newer)
+    assert older.closed
+    assert newer.state is WorkerState.STARTING
+    place.taken_by = None
+    await pool(place).take("a", "s2")
+    assert not newer.closed
+
+
+async def test_a_worker_stays_when_what_is_installed_now_cannot_be_used(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken() -> Supervisor:
+        raise CallerError("there is no pipeline 'a'")
+
+    place = seat("a")
+    place.renew = broken
+    kept = cast(Any, place.supervisor)
+    assert (await pool(place).take("a", "s1")).supervisor is kept
+    assert not kept.closed
+    assert "there is no pipeline 'a'" in caplog.text
+
+
+async def test_a_seat_is_free_again_when_its_worker_cannot_be_replaced() -> None:
+    def fails() -> Supervisor:
+        raise OSError("disk")
+
+    place = seat("a")
+    place.renew = fails
+    with pytest.raises(OSError, match="disk"):
+        await pool(place).take("a", "s1")
+    assert place.taken_by is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import weakref
 from pathlib import Path
 
 from ._prefixes import site_packages
@@ -25,9 +26,8 @@ class Generation:
         self._prefix = prefix
         self.folder = _folder(prefix)
         self._seen = _contents(self.folder)
-        self._descriptor: int | None = None
-        if self.folder != prefix:
-            self._descriptor = _hold(self.folder)
+        descriptor = _hold(self.folder) if self.folder != prefix else None
+        self._let_go = weakref.finalize(self, os.close, descriptor) if descriptor is not None else None
 
     def is_current(self) -> bool:
         """Whether the prefix still holds the same."""
@@ -35,9 +35,8 @@ class Generation:
 
     def close(self) -> None:
         """Let the folder go."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._let_go is not None:
+            self._let_go()
 
 
 def _folder(prefix: Path) -> Path:

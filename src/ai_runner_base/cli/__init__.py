@@ -5,6 +5,7 @@ Errors for people are one line and an exit code; `-v` adds the traceback.
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -20,6 +21,10 @@ _COMMANDS = {
     "prepare": "Fetch what a pipeline needs before it can serve offline",
     "check": "Check whether a pipeline is a good citizen of a host",
     "doctor": "Say what this host offers and what is missing for which environment",
+    "install": "Install a pipeline's package into an environment beside this one",
+    "upgrade": "Take newer versions of an environment's packages",
+    "rollback": "Go back to what an environment held before its last change",
+    "uninstall": "Remove packages, or the environment with the last of them",
 }
 
 _WHOSE = {
@@ -73,7 +78,12 @@ def cli(ctx: click.Context, verbose: bool, log_format: str) -> None:
 
 def main() -> None:
     """Run the command line and exit with 0, or with the code of the error's kind (see `errors`)."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if "rattler" in sys.modules:  # py-rattler may crash while an interpreter ends
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(argv: list[str]) -> int:

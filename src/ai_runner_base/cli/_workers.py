@@ -139,7 +139,8 @@ class Installation:
         """
         if self._generation.is_current():
             return None
-        item = Catalog.scan([self._item.prefix]).find(self._item.name)
+        registered = bool(self._item.version)
+        item = Catalog.scan([self._item.prefix]).find(self._item.name) if registered else self._item
         generation = Generation(item.prefix)
         spec = worker_spec(item, self._more_env, generation.folder)
         self._generation.close()

@@ -24,16 +24,28 @@ from ._run import TaskRunner
 
 if TYPE_CHECKING:
     from ._install import installed_records
+    from ._installer import Changed, Installer, Request, match_spec, package_name
     from ._prepare import Preparer
     from ._solve import solve
 
-_LAZY = {"Preparer": "._prepare", "installed_records": "._install", "solve": "._solve"}
+_LAZY = {
+    "Changed": "._installer",
+    "Installer": "._installer",
+    "Preparer": "._prepare",
+    "Request": "._installer",
+    "installed_records": "._install",
+    "match_spec": "._installer",
+    "package_name": "._installer",
+    "solve": "._solve",
+}
 
 __all__ = [
+    "Changed",
     "Environment",
     "EnvironmentPlan",
     "Home",
     "Host",
+    "Installer",
     "Job",
     "Manifest",
     "Platform",
@@ -41,6 +53,7 @@ __all__ = [
     "Preparer",
     "Provider",
     "Reporter",
+    "Request",
     "SourcePlan",
     "Step",
     "Task",
@@ -51,6 +64,8 @@ __all__ = [
     "find_environment",
     "installed_records",
     "known_environments",
+    "match_spec",
+    "package_name",
     "pick_platform",
     "read_manifest",
     "ready",

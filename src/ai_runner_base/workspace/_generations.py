@@ -27,6 +27,14 @@ def current_generation(home: Home, environment: str) -> Path | None:
     return Path(os.path.normpath(folder)) if (folder / "conda-meta").is_dir() else None
 
 
+def previous_generation(home: Home, environment: str) -> Path | None:
+    """The last complete generation before the current one, if it is still there."""
+    current = current_generation(home, environment)
+    latest = _number(current) if current is not None else 0
+    older = [path for path in _of(home, environment) if _number(path) < latest and _is_complete(path)]
+    return max(older, key=_number, default=None)
+
+
 def new_generation(home: Home, environment: str) -> Path:
     """An empty folder for the next generation."""
     taken = [_number(path) for path in _of(home, environment)]
@@ -49,10 +57,7 @@ def sweep(home: Home, environment: str) -> None:
 
     One generation before the current one stays, for programs that were started without pixiw.
     """
-    current = current_generation(home, environment)
-    latest = _number(current) if current is not None else 0
-    older = [path for path in _of(home, environment) if _number(path) < latest and _is_complete(path)]
-    previous = max(older, key=_number, default=None)
+    current, previous = current_generation(home, environment), previous_generation(home, environment)
     for path in _of(home, environment):
         if path not in (current, previous):
             _remove_unless_used(path)
@@ -67,13 +72,19 @@ def known_environments(home: Home) -> list[str]:
     return sorted(prefixes | generations)
 
 
-def remove_environment(home: Home, environment: str) -> None:
-    """Remove an environment with all its generations; the prefix goes first, so that no half is found."""
+def remove_environment(home: Home, environment: str, *, used: bool = True) -> None:
+    """Remove an environment with all its generations; the prefix goes first, so that no half is found.
+
+    :param used: also generations that a process holds; else they stay until the next `sweep`
+    """
     home.prefix(environment).unlink(missing_ok=True)
     home.state(environment).unlink(missing_ok=True)
     home.task_cache(environment).unlink(missing_ok=True)
     for path in _of(home, environment):
-        shutil.rmtree(path, ignore_errors=True)
+        if used:
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            _remove_unless_used(path)
 
 
 def mark_complete(generation: Path) -> None:

@@ -29,14 +29,28 @@ from ..errors import HostError
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The folder and what lies where in it."""
+    """The folder and what lies where in it.
+
+    :param elsewhere: folder of the prefixes where it is not ``envs`` in here: `beside` sets it
+    """
 
     root: Path
+    elsewhere: Path | None = None
 
     @classmethod
     def of(cls, workspace: Path, override: str | None) -> Home:
         """``.pixiw`` in the workspace, or ``PIXIW_HOME`` where that is set."""
         return cls(Path(override).absolute() if override else workspace / ".pixiw")
+
+    @classmethod
+    def beside(cls, environments: Path) -> Home:
+        """A folder of its own in a folder of environments that others (conda, pixi, pixiw) may use as well."""
+        return cls(environments / ".ai-runner", environments)
+
+    @property
+    def owner(self) -> str:
+        """The program whose home it is, for messages."""
+        return "pixiw" if self.elsewhere is None else "ai-runner"
 
     @property
     def channel(self) -> Path:
@@ -51,7 +65,7 @@ class Home:
     @property
     def environments(self) -> Path:
         """Folder of the prefixes."""
-        return self.root / "envs"
+        return self.root / "envs" if self.elsewhere is None else self.elsewhere
 
     @property
     def generations(self) -> Path:
@@ -86,7 +100,8 @@ class Home:
             if not (self.root / ".gitignore").exists():
                 (self.root / ".gitignore").write_text("*\n")
         except OSError as error:
-            hint = "set PIXIW_HOME to a folder that can be written to"
+            setting = "set PIXIW_HOME to" if self.elsewhere is None else "name with --prefix"
+            hint = f"{setting} a folder that can be written to"
             raise HostError(f"cannot write to {self.root}: {error.strerror}", hint=hint) from error
 
     @contextlib.contextmanager
@@ -102,7 +117,7 @@ class Home:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                on_wait(f"waiting for another pixiw: {file.read().strip() or 'just starting'}")
+                on_wait(f"waiting for another {self.owner}: {file.read().strip() or 'just starting'}")
                 fcntl.flock(file, fcntl.LOCK_EX)
             file.truncate(0)
             file.write(f"process {os.getpid()}, {purpose}, since {time.strftime('%H:%M:%S')}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -34,11 +35,20 @@ def installed_records(prefix: Path) -> list[PrefixRecord]:
     return [PrefixRecord.from_path(path) for path in sorted(prefix.glob("conda-meta/*.json"))]
 
 
+def _accept(generation: Path) -> None:
+    """No further demands."""
+
+
 async def install(
-    plan: EnvironmentPlan, records: Sequence[RepoDataRecord], home: Home, reporter: Reporter
+    plan: EnvironmentPlan,
+    records: Sequence[RepoDataRecord],
+    home: Home,
+    reporter: Reporter,
+    accept: Callable[[Path], None] = _accept,
 ) -> Path:
     """Make an environment consist of exactly these packages; does nothing when it does already.
 
+    :param accept: called with the new generation when everything is in place; by raising it keeps the old one
     :returns: the current generation
     :raises HostError: a package is not what the index says, or cannot be installed; the old one stays in use
     """
@@ -52,15 +62,30 @@ async def install(
     sweep(home, environment)
     verify_records(records, home, reporter)
     generation = new_generation(home, environment)
-    prefix = home.prefix(environment)
-    await _link(plan, records, generation, prefix, home, reporter)
-    _share_compiled(home, generation)
-    compile_modules(generation, prefix, reporter)
-    _write_history(generation, plan, records)
+    try:
+        await _fill(plan, records, generation, home, reporter)
+        accept(generation)
+    except BaseException:
+        shutil.rmtree(generation, ignore_errors=True)
+        raise
     mark_complete(generation)
     make_current(home, environment, generation)
     sweep(home, environment)
     return generation
+
+
+async def _fill(
+    plan: EnvironmentPlan,
+    records: Sequence[RepoDataRecord],
+    generation: Path,
+    home: Home,
+    reporter: Reporter,
+) -> None:
+    prefix = home.prefix(plan.environment)
+    await _link(plan, records, generation, prefix, home, reporter)
+    _share_compiled(home, generation)
+    compile_modules(generation, prefix, reporter)
+    _write_history(generation, plan, records, home)
 
 
 async def _link(
@@ -125,11 +150,13 @@ def _share_compiled(home: Home, generation: Path) -> None:
             reuse_compiled(donor, generation, shared)
 
 
-def _write_history(generation: Path, plan: EnvironmentPlan, records: Sequence[RepoDataRecord]) -> None:
+def _write_history(
+    generation: Path, plan: EnvironmentPlan, records: Sequence[RepoDataRecord], home: Home
+) -> None:
     """Tell conda what was asked for; without it ``conda remove X`` here would remove everything."""
     lines = [
         f"==> {time.strftime('%Y-%m-%d %H:%M:%S')} <==",
-        f"# cmd: pixiw install -e {plan.environment}",
+        f"# cmd: {home.owner} install -e {plan.environment}",
         *sorted(
             f"+{record.channel}/{record.subdir}::{record.name.normalized}-{record.version}-{record.build}"
             for record in records

@@ -72,5 +72,5 @@ def _check(path: Path, wanted: str) -> None:
 
 
 def _broken(path: Path, problem: str) -> HostError:
-    hint = "nothing was installed; make the channel again: scripts/pixiw clean cache, then repeat the command"
+    hint = "nothing was installed; make the channel again (pixiw's own: scripts/pixiw clean cache) and repeat"
     return HostError(f"package {path.name} in {path.parent} {problem}", hint=hint)

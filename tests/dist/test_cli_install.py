@@ -1,0 +1,217 @@
+"""`ai-runner install`, `upgrade`, `rollback`, `uninstall`: real packages, and never half an environment."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests._support.shades import ai_runner, shade, shade_channel
+from tests._support.tinychannel import module, write_channel
+
+pytestmark = pytest.mark.dist
+
+SAY = "from shade_grey import GREY; import sys; print(GREY, sys.prefix)"
+
+
+@dataclass
+class Site:
+    """A channel and a folder of environments."""
+
+    channel: Path
+    environments: Path
+
+    @property
+    def prefix(self) -> Path:
+        return self.environments / "shade"
+
+    def do(self, command: str, *words: str | Path, code: int = 0, **env: str) -> str:
+        """Run a command on the environment `shade`; what it said."""
+        where = ["--prefix", self.prefix]
+        from_channel = ["-c", self.channel, "--override-channels"] if command == "install" else []
+        done = ai_runner(command, *words, *from_channel, *where, env=env)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def grey(self) -> int:
+        """What the installed version paints."""
+        command = [str(self.prefix / "bin/python"), "-I", "-c", SAY]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        return int(done.stdout.split()[0])
+
+    def generations(self) -> list[str]:
+        return sorted(path.name for path in (self.environments / ".ai-runner/generations").iterdir())
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Site:
+    return Site(shade_channel(tmp_path / "channel", "1.0"), tmp_path / "envs")
+
+
+def test_install_upgrade_rollback_uninstall(place: Site) -> None:
+    said = place.do("install", "shade")
+    assert "+ shade 1.0" in said
+    assert "tested shade" in said
+    assert f"ai-runner serve --pipeline shade --environments {place.prefix}" in said
+    assert place.grey() == 40
+    assert "nothing to change" in place.do("install", "shade")
+
+    write_channel(place.channel, shade("2.0"))
+    assert "nothing to change" in place.do("install", "shade"), "what is there stays until an upgrade"
+    assert "shade 1.0 → 2.0" in place.do("upgrade")
+    assert place.grey() == 200
+    assert "shade 2.0 → 1.0" in place.do("rollback")
+    assert place.grey() == 40
+    assert "no earlier generation" in place.do("rollback", code=2)
+
+    assert "removed" in place.do("uninstall", "shade")
+    assert not place.prefix.is_symlink()
+    assert place.generations() == []
+    assert "there is no environment shade" in place.do("upgrade", code=2)
+
+
+def test_a_version_is_what_was_asked_for_until_something_else_is(place: Site) -> None:
+    write_channel(place.channel, shade("2.0"))
+    place.do("install", "shade==1.0")
+    assert "nothing to change" in place.do("upgrade")
+    assert "shade 1.0 → 2.0" in place.do("upgrade", "shade")
+    assert "shade 2.0 → 1.0" in place.do("install", "shade==1.0")
+    kept = json.loads((place.prefix / "conda-meta/ai-runner").read_text())
+    assert kept == {"specs": ["shade ==1.0"], "channels": [place.channel.as_uri()]}
+
+
+def test_a_second_package_joins_and_leaves_the_first(place: Site) -> None:
+    write_channel(place.channel, module("extra"))
+    place.do("install", "shade")
+    assert "+ extra 1.0" in place.do("install", "extra")
+    assert "- extra 1.0" in place.do("uninstall", "extra")
+    assert place.grey() == 40
+    assert "extra was not asked for here" in place.do("uninstall", "extra", code=2)
+
+
+def test_a_version_that_does_not_start_changes_nothing(place: Site) -> None:
+    place.do("install", "shade")
+    write_channel(place.channel, shade("3.0", "import nothing_there\n"))
+    said = place.do("upgrade", code=3)
+    assert "shade of shade 3.0 did not pass its start test" in said
+    assert "No module named 'nothing_there'" in said
+    assert (place.grey(), place.generations()) == (40, ["shade-1"])
+
+
+def test_a_package_that_is_not_what_the_index_says_changes_nothing(place: Site) -> None:
+    place.do("install", "shade")
+    write_channel(place.channel, shade("2.0"))
+    file = place.channel / "noarch/shade-2.0-0.conda"
+    file.write_bytes(file.read_bytes() + b"more")
+    assert "the index says" in place.do("upgrade", code=5)
+    assert (place.grey(), place.generations()) == (40, ["shade-1"])
+
+
+def test_nothing_fits_and_the_reason_is_said(place: Site) -> None:
+    assert "No candidates were found for shade ==9" in place.do("install", "shade==9", code=2)
+    assert not place.prefix.exists()
+
+
+def test_an_environment_of_another_program_is_left_alone(place: Site) -> None:
+    (place.prefix / "conda-meta").mkdir(parents=True)
+    assert "was not made by `ai-runner install`" in place.do("install", "shade", code=2)
+    assert [path.name for path in place.prefix.iterdir()] == ["conda-meta"]
+
+
+def test_a_named_channel_is_looked_up_below_the_alias(place: Site) -> None:
+    alias = place.channel.parent.as_uri()
+    words = ["install", "shade", "-c", "channel", "--override-channels", "--prefix", place.prefix]
+    done = ai_runner(*words, env={"CONDA_CHANNEL_ALIAS": alias})
+    assert done.returncode == 0, done.stderr
+    assert place.grey() == 40
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Not looked at."""
+
+
+@pytest.fixture
+def served(place: Site) -> Iterator[str]:
+    handler = functools.partial(_Quiet, directory=str(place.channel))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join(5.0)
+
+
+def test_a_web_server_can_be_the_channel(place: Site, served: str) -> None:
+    done = ai_runner("install", "shade", "-c", served, "--override-channels", "--prefix", place.prefix)
+    assert done.returncode == 0, done.stderr
+    assert place.grey() == 40
+
+
+KILLED_AT = """
+import os, signal, sys
+from ai_runner_base.workspace import _install, _installer
+from ai_runner_base import cli
+module, name, when = sys.argv[1:4]
+owner = {"install": _install, "installer": _installer}[module]
+real = getattr(owner, name)
+def killed(*words, **more):
+    if when == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(*words, **more)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(owner, name, killed)
+sys.exit(cli.run(sys.argv[4:]))
+"""
+POINTS = [
+    ("install", "verify_records", "after"),
+    ("install", "new_generation", "after"),
+    ("install", "compile_modules", "before"),
+    ("install", "compile_modules", "after"),
+    ("install", "_write_history", "after"),
+    ("installer", "_write", "after"),
+    ("install", "mark_complete", "before"),
+    ("install", "mark_complete", "after"),
+    ("install", "make_current", "before"),
+]
+
+
+def test_killed_at_any_point_the_old_one_works_and_the_next_try_succeeds(place: Site) -> None:
+    place.do("install", "shade")
+    write_channel(place.channel, shade("2.0"))
+    for point in POINTS:
+        words = [*point, "upgrade", "--prefix", str(place.prefix)]
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED_AT, *words], capture_output=True, timeout=60, check=False
+        )
+        assert done.returncode == -signal.SIGKILL, (point, done.stderr)
+        assert place.grey() == 40, point
+    place.do("upgrade")
+    assert place.grey() == 200
+    assert len(place.generations()) == 2, "what the killed ones left is gone"
+
+
+def test_two_at_once_wait_for_each_other(place: Site) -> None:
+    write_channel(place.channel, module("extra"))
+    command = [sys.executable, "-m", "ai_runner_base", "install"]
+    more = ["-c", str(place.channel), "--override-channels", "--prefix", str(place.prefix)]
+    both = [
+        subprocess.Popen(
+            [*command, name, *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ
+        )
+        for name in ("shade", "extra")
+    ]
+    said = [process.communicate(timeout=60)[0].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    kept = json.loads((place.prefix / "conda-meta/ai-runner").read_text())
+    assert sorted(kept["specs"]) == ["extra", "shade"]
