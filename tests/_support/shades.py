@@ -12,7 +12,7 @@ from tests._support.prefixes import SOURCE
 from tests._support.tinychannel import TinyPackage, host_python, write_channel
 
 GREYS = {"1.0": 40, "2.0": 200}
-_CODE = """
+CODE = """
 import numpy as np
 from ai_runner_base import BaseParams, FramePipeline
 
@@ -25,14 +25,18 @@ class Shade(FramePipeline):
 LIMIT_S = 90
 
 
+def borrowed_paths() -> str:
+    """Content of a path file: the runner's source, and what it needs, from this interpreter."""
+    return "".join(f"{path}\n" for path in (SOURCE, *site.getsitepackages()))
+
+
 def base() -> TinyPackage:
     """A package ai-runner-base that borrows this interpreter's, as `make_prefix` does."""
-    paths = "".join(f"{path}\n" for path in (SOURCE, *site.getsitepackages()))
-    files = {"site-packages/_borrowed.pth": paths}
+    files = {"site-packages/_borrowed.pth": borrowed_paths()}
     return TinyPackage("ai-runner-base", "0.1.0", files=files, depends=("python",), noarch="python")
 
 
-def shade(version: str, code: str = _CODE, *, build: str = "0") -> TinyPackage:
+def shade(version: str, code: str = CODE, *, build: str = "0") -> TinyPackage:
     """The pipeline in one version."""
     info = f"site-packages/shade-{version}.dist-info"
     files = {

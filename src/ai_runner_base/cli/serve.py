@@ -14,6 +14,7 @@ from .. import __version__
 from ..catalog import Catalog
 from ..server import ServerOptions
 from ..trickle import ClientOptions, TlsPolicy
+from ._auto_install import AutoInstall, add_names, auto_install, auto_install_options
 from ._options import environments_option
 from ._orchestrators import orchestrator_options, read_orchestrators, tls_policy
 from ._serving import LOOPBACK, ServeOptions, serve
@@ -127,6 +128,7 @@ def _tls(_ctx: click.Context, _param: click.Parameter, value: str) -> TlsPolicy:
     envvar="PREPARE_MODELS",
     help="Prepare the pipelines, as `ai-runner prepare` does, and exit.",
 )
+@auto_install_options
 @orchestrator_options
 @environments_option
 def command(names: tuple[str, ...], environments: tuple[Path, ...], **flags: Any) -> None:
@@ -139,6 +141,7 @@ def command(names: tuple[str, ...], environments: tuple[Path, ...], **flags: Any
         log.warning(
             "listening on %s without --auth-token: whoever reaches the port can use it", flags["host"]
         )
+    names = add_names(names, auto_install(AutoInstall.read(flags)))
     options, catalog = _options(names, flags), Catalog.scan(also=environments)
     if flags["prepare_models"]:
         for installed in choose(names, catalog):

@@ -14,6 +14,7 @@ from ._generations import known_environments, remove_environment, sweep
 from ._graph import Job, TaskGraph
 from ._home import Home
 from ._host import detect_host, remember_host, remembered_host
+from ._index_environment import install_from_index
 from ._model import Environment, Manifest, Platform, Task
 from ._plan import EnvironmentPlan, find_environment, resolve, tasks
 from ._platforms import Host, pick_platform, runnable_platform, supported_platforms
@@ -62,6 +63,7 @@ __all__ = [
     "Variant",
     "detect_host",
     "find_environment",
+    "install_from_index",
     "installed_records",
     "known_environments",
     "match_spec",

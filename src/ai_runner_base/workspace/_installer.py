@@ -144,7 +144,7 @@ class Installer:
         """Take packages away with what only they needed; the last one takes the environment with it: None."""
         self._require()
         with self._locked("uninstall"):
-            old = self._request()
+            old = self._request("uninstall")
             if old.without(names).specs:
                 return self._apply(old, old.without(names), ())
             remove_environment(self._home, self._environment, used=False)
@@ -174,7 +174,7 @@ class Installer:
     ) -> Changed:
         try:
             with self._locked(purpose):
-                old = self._request()
+                old = self._request(purpose)
                 return self._apply(old, edit(old), anew)
         except OSError as error:
             raise HostError(f"environment {self._environment} cannot be made: {error}") from error
@@ -201,12 +201,15 @@ class Installer:
 
         return await install(plan, records, self._home, self._reporter, accept)
 
-    def _request(self) -> Request:
+    def _request(self, purpose: str) -> Request:
         """What is asked for now; nothing in a new environment. Refuses one that somebody else looks after."""
         prefix = self._home.prefix(self._environment)
         current = current_generation(self._home, self._environment)
         if current is not None and current.parent == self._home.generations:
             found = read_json(current / _FILE) or {}
+            if found.get("index") and purpose != "uninstall":
+                hint = f"to change it, remove it first: ai-runner uninstall {self._environment}"
+                raise CallerError(f"environment {self._environment} is from a Python index", hint=hint)
             return Request(tuple(found.get("specs", ())), tuple(found.get("channels", ())))
         if prefix.is_symlink() or prefix.exists():
             hint = "use the program that made it, or another environment (-e NAME)"
