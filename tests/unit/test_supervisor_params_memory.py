@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai_runner_base.supervisor._params_memory import ParamsMemory
+from ai_runner_base.supervisor._params_memory import HARMLESS_S, ParamsMemory
 
 pytestmark = pytest.mark.unit
 
@@ -71,9 +71,31 @@ def test_a_worker_that_dies_while_it_loads_counts_as_well() -> None:
     assert memory.current == GOOD
 
 
+def test_what_was_replaced_in_good_health_is_what_to_come_back_to() -> None:
+    memory = ParamsMemory(PROBATION_S)
+    memory.applied(GOOD, 0.0)
+    memory.applied(BAD, HARMLESS_S)
+    memory.died(HARMLESS_S + 1)
+    memory.applied(BAD, HARMLESS_S + 2)
+    memory.died(HARMLESS_S + 3)
+    assert memory.current == GOOD
+
+
+def test_what_was_replaced_at_once_is_not_trusted() -> None:
+    memory = ParamsMemory(PROBATION_S)
+    memory.applied(GOOD, 0.0)
+    memory.applied({"prompt": "kryptonit"}, 10.0)
+    memory.applied(BAD, 10.1)
+    memory.died(11.0)
+    memory.died(12.0)
+    assert memory.current == GOOD
+
+
 def test_another_user_begins_with_nothing_of_the_last_ones() -> None:
     memory, now_s = trusting_good()
     memory.forget()
+    assert memory.current is None
+    memory.begin()
     memory.applied(BAD, now_s)
     memory.died(now_s + 1)
     memory.applied(BAD, now_s + 2)

@@ -7,12 +7,14 @@ from typing import Any
 
 DEATHS_TO_TAKE_BACK = 2
 """One may be an accident, of which the parameters are innocent."""
+HARMLESS_S = 2.0
+"""A worker that takes other parameters after this time was alive, and neither hung nor crashed by the last ones."""
 
 
 class ParamsMemory:
     """Remembers the parameters in force, and those before them that have proved harmless.
 
-    Parameters are trusted once a worker has lived with them for the probation. When workers die within it, one
+    Parameters are trusted once a worker has lived with them for the probation, or well enough to take others. When workers die within it, one
     after the other, the parameters are suspected to kill, and the trusted ones are taken instead: otherwise one
     bad value would use up every worker, here and, as gateways hand it on, elsewhere.
 
@@ -29,11 +31,12 @@ class ParamsMemory:
 
     def applied(self, params: Mapping[str, Any], now_s: float) -> None:
         """Parameters are in force: a new worker began with them, or a change was taken."""
-        self._trust(now_s)
-        if params != self.current:
+        changed = params != self.current
+        well = changed and not self._deaths
+        self._trust(now_s, min(HARMLESS_S, self._probation_s) if well else self._probation_s)
+        if changed:
             self._deaths = 0
-            self._since_s = now_s
-        elif self._since_s is None:
+        if changed or self._since_s is None:
             self._since_s = now_s
         self.current = dict(params)
 
@@ -42,7 +45,7 @@ class ParamsMemory:
 
         :returns: parameters that are taken back, if these are now suspected; `current` then are older ones
         """
-        self._trust(now_s)
+        self._trust(now_s, self._probation_s)
         self._since_s = None
         suspect = self.current
         if suspect is None or suspect == self._trusted:
@@ -53,11 +56,16 @@ class ParamsMemory:
         self.current, self._deaths = self._trusted, 0
         return suspect
 
-    def forget(self) -> None:
-        """Begin anew, for another user: nothing of this one's may come back."""
-        self.current = self._trusted = self._since_s = None
+    def begin(self) -> None:
+        """Another user: what is in force was not theirs, and is nothing to come back to."""
+        self._trusted = self._since_s = None
         self._deaths = 0
 
-    def _trust(self, now_s: float) -> None:
-        if self._since_s is not None and now_s - self._since_s >= self._probation_s:
+    def forget(self) -> None:
+        """The user has gone: the next worker begins as the first one did."""
+        self.begin()
+        self.current = None
+
+    def _trust(self, now_s: float, after_s: float) -> None:
+        if self._since_s is not None and now_s - self._since_s >= after_s:
             self._trusted, self._deaths = self.current, 0

@@ -167,6 +167,7 @@ class Supervisor:
         """
         if self._session is not None:
             raise CapacityError(f"the worker of {self.spec.name!r} has a stream already")
+        self._params.begin()
         self._session = WorkerSession(
             next(self._session_numbers),
             request_id,
