@@ -33,6 +33,7 @@ class ClipTrack(MediaStreamTrack):
         write_clip(str(path), seconds, ClipOptions(width=size, height=size, fps=FPS))
         with av.open(str(path)) as container:
             self._frames = [frame.reformat(format="yuv420p") for frame in container.decode(video=0)]
+        self.counters = [read_counter(frame.to_ndarray(format="rgb24")) for frame in self._frames]
         self.sent = 0
         self._begin_s = 0.0
 

@@ -30,7 +30,7 @@ class Output:
     def __init__(self, request_key_frame: Callable[[], None]) -> None:
         self._request_key_frame = request_key_frame
         self._loop = asyncio.get_running_loop()
-        self._frame_watchers: set[Callable[[CodedFrame], None]] = set()
+        self._frame_watchers: set[Callable[[CodedFrame | None], None]] = set()
         self._byte_watchers: set[Callable[[_Piece], None]] = set()
         self._next_key_s = 0.0
         self._key_timer: asyncio.TimerHandle | None = None
@@ -55,9 +55,11 @@ class Output:
 
     # --- on the event loop --------------------------------------------------------------------------------------
 
-    def subscribe(self, put: Callable[[CodedFrame], None]) -> Callable[[], None]:
-        """Call `put` with each coded frame from now on; return what ends it."""
+    def subscribe(self, put: Callable[[CodedFrame | None], None]) -> Callable[[], None]:
+        """Call `put` with each coded frame from now on, and with None at the end; return what stops that."""
         self._frame_watchers.add(put)
+        if self._closed:
+            self._loop.call_soon(put, None)
         return lambda: self._frame_watchers.discard(put)
 
     def request_key_frame(self) -> None:
@@ -87,13 +89,14 @@ class Output:
             self._byte_watchers.discard(reader.put)
 
     def close(self) -> None:
-        """End all watching of bytes; frames just stop."""
+        """Tell all watchers that nothing more comes."""
         self._closed = True
         if self._key_timer is not None:
             self._key_timer.cancel()
+        self._spread_frame(None)
         self._spread_bytes(None)
 
-    def _spread_frame(self, coded: CodedFrame) -> None:
+    def _spread_frame(self, coded: CodedFrame | None) -> None:
         for put in list(self._frame_watchers):
             put(coded)
 

@@ -96,10 +96,14 @@ class Connection:
 
     async def aclose(self, reason: str = "closed") -> None:
         """End the connection; `on_closed` has been called when it returns. Calling it again waits for the same end."""
-        self._stop_reason = self._stop_reason or reason
-        self._changed.set()
+        self.stop(reason)
         if self._owner is not None and self._owner is not asyncio.current_task():
             await asyncio.wait([self._owner], timeout=CLOSE_LIMIT_S + POLL_S)
+
+    def stop(self, reason: str) -> None:
+        """Let the connection end soon."""
+        self._stop_reason = self._stop_reason or reason
+        self._changed.set()
 
     # --- the owner ----------------------------------------------------------------------------------------------
 

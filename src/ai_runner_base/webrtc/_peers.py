@@ -95,7 +95,7 @@ class Viewer:
     def __init__(self, options: PeerOptions, source: FrameSource, on_closed: Callable[[str], None]) -> None:
         self._connection = Connection(options, options.viewer_silence_s, self._closed)
         self._on_closed = on_closed
-        self._track = EncodedTrack(source)
+        self._track = EncodedTrack(source, lambda: self._connection.stop("the stream ended"))
         transceiver = self._connection.pc.addTransceiver(self._track, direction="sendonly")
         transceiver.setCodecPreferences(_codecs(RTCRtpSender, "video/H264"))
         _prompt.on_key_frame_wanted(transceiver.sender, source.request_key_frame)
@@ -122,9 +122,9 @@ class EncodedTrack(MediaStreamTrack):
 
     kind = "video"
 
-    def __init__(self, source: FrameSource) -> None:
+    def __init__(self, source: FrameSource, on_end: Callable[[], None]) -> None:
         super().__init__()
-        self._source = source
+        self._source, self._on_end = source, on_end
         self._unsubscribe: Callable[[], None] | None = None
         self._waiting: deque[Coded] = deque()
         self._changed = asyncio.Event()
@@ -154,7 +154,10 @@ class EncodedTrack(MediaStreamTrack):
             self._unsubscribe = None
         self._changed.set()
 
-    def _put(self, coded: Coded) -> None:
+    def _put(self, coded: Coded | None) -> None:
+        if coded is None:
+            self._on_end()
+            return
         if len(self._waiting) >= QUEUE_FRAMES:
             self.skipped += len(self._waiting)
             self._waiting.clear()

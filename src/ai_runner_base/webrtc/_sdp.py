@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..errors import CallerError
 
 _MDNS_CANDIDATE = re.compile(r"^a=candidate:\S+ \d+ \S+ \d+ \S+\.local .*\r?\n?", re.M | re.I)
+_END_OF_CANDIDATES = re.compile(r"^a=end-of-candidates[ \t]*\r?\n?", re.M)
 _H264_MAP = re.compile(r"^a=rtpmap:(\d+) H264/90000\s*$", re.M | re.I)
 _PROFILE = re.compile(r"(profile-level-id=)([0-9a-f]{6})", re.I)
 _VIDEO_MAP = re.compile(r"^(a=rtpmap:(\d+) (?:H264|VP8)/90000)(\r?)$", re.M | re.I)
@@ -18,9 +19,11 @@ BASELINE = "42e01f"
 def without_mdns(sdp: str) -> str:
     """Leave out candidates whose address is a name in ``.local``: resolving takes a second, and is not needed.
 
-    The peer checks our candidates itself, and its address is learnt from those checks (RFC 8445, 7.3.1.3).
+    The peer checks our candidates itself, and its address is learnt from those checks (RFC 8445, 7.3.1.3). So what
+    says that all candidates were named goes, too: without any, the library would give up at once.
     """
-    return _MDNS_CANDIDATE.sub("", sdp)
+    kept, count = _MDNS_CANDIDATE.subn("", sdp)
+    return _END_OF_CANDIDATES.sub("", kept) if count else sdp
 
 
 def as_baseline(offer: str) -> tuple[str, dict[str, str]]:

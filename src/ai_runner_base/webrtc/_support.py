@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING
 
 from ..errors import CallerError, HostError
@@ -38,5 +39,7 @@ def load() -> type[_peers.Peers]:
             f"WebRTC needs the package aiortc, which does not load here: {error}",
             hint="install aiortc into the runner's environment (the environment `webrtc` of pixi.toml has it)",
         ) from error
+    # It tells of every candidate pair at level INFO.
+    logging.getLogger("aioice").setLevel(logging.WARNING)
     peers: type[_peers.Peers] = module.Peers
     return peers

@@ -56,8 +56,8 @@ class Coded(Protocol):
 class FrameSource(Protocol):
     """Where a viewer gets its frames. Used on the event loop."""
 
-    def subscribe(self, put: Callable[[Coded], None]) -> Callable[[], None]:
-        """Call `put` on the event loop with each frame from now on; return what ends it."""
+    def subscribe(self, put: Callable[[Coded | None], None]) -> Callable[[], None]:
+        """Call `put` on the event loop with each frame from now on, None at the end; return what stops that."""
 
     def request_key_frame(self) -> None:
         """Ask for a frame at which a decoder may begin."""
