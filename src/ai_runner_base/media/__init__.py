@@ -14,7 +14,7 @@ from ai_runner_base.media._jpeg import MAX_JPEG_PIXELS, JpegDecoder, JpegEncoder
 from ai_runner_base.media._live import LiveEncoder
 from ai_runner_base.media._live_line import LiveEncoderOptions
 from ai_runner_base.media._pipe import BytePipe, Chunk
-from ai_runner_base.media._probe import CodecProbe, list_video_encoders
+from ai_runner_base.media._probe import CodecProbe, list_video_encoders, pick_live_encoder
 from ai_runner_base.media._reader import DecoderOptions
 from ai_runner_base.media._types import (
     TICKS_PER_S,
@@ -68,6 +68,7 @@ __all__ = [
     "encode_ts_clip",
     "jpeg_size",
     "list_video_encoders",
+    "pick_live_encoder",
     "read_counter",
     "write_clip",
 ]

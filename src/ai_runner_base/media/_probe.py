@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import av
 from av.codec import Codec
 
+from ai_runner_base.errors import CallerError, HostError
 from ai_runner_base.media._video_encoder import H264_ENCODERS, VideoEncoderOptions, open_encoder
 
 HARDWARE_SUFFIXES = ("_nvenc", "_videotoolbox", "_qsv", "_amf", "_mf", "_vaapi", "_v4l2m2m", "_vulkan")
@@ -60,3 +61,37 @@ def _probe(name: str) -> CodecProbe:
     finally:
         av.logging.set_level(level)
     return CodecProbe(name, hardware, usable=True)
+
+
+def pick_live_encoder(wanted: str = "auto") -> str:
+    """Choose the encoder of live streams by opening it here.
+
+    :param wanted: ``auto``: a GPU's or codec chip's encoder where one opens, else the preferred software one;
+        ``software``: never a hardware one; else FFmpeg's name of an H.264 encoder
+    :returns: FFmpeg's name
+    :raises CallerError: an encoder that this FFmpeg does not have
+    :raises HostError: it does not open on this host, or none does
+    """
+    probes = list_video_encoders()
+    if wanted not in ("auto", "software"):
+        return _named(wanted, probes)
+    usable = [probe for probe in probes if probe.usable and not (wanted == "software" and probe.hardware)]
+    if not usable:
+        reasons = "; ".join(f"{probe.name}: {probe.reason}" for probe in probes) or "this FFmpeg has none"
+        raise HostError(f"no H.264 encoder opens ({reasons})", hint="install an FFmpeg build with libx264")
+    # Of the hardware, only what we know how to drive without delay.
+    return max(usable, key=lambda probe: probe.hardware and probe.name in H264_ENCODERS).name
+
+
+def _named(wanted: str, probes: list[CodecProbe]) -> str:
+    probe = next((probe for probe in probes if probe.name == wanted), None)
+    if probe is None:
+        raise CallerError(
+            f"this FFmpeg has no H.264 encoder {wanted!r}; it has {', '.join(p.name for p in probes)}",
+            hint="choose one of these, or auto",
+        )
+    if not probe.usable:
+        raise HostError(
+            f"encoder {wanted} does not open here: {probe.reason}", hint="choose auto or software"
+        )
+    return wanted

@@ -1,0 +1,54 @@
+"""Which encoder live streams get: hardware where it opens, software else, and what is asked for by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from ai_runner_base.errors import CallerError, HostError
+from ai_runner_base.media import CodecProbe, _probe, list_video_encoders, pick_live_encoder
+
+pytestmark = pytest.mark.media
+
+SOFTWARE = CodecProbe("libx264", hardware=False, usable=True)
+NVENC = CodecProbe("h264_nvenc", hardware=True, usable=True)
+NO_GPU = CodecProbe("h264_nvenc", hardware=True, usable=False, reason="Cannot load libcuda.so.1")
+UNKNOWN_CHIP = CodecProbe("h264_v4l2m2m", hardware=True, usable=True)
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """What a host offers; the hosts with a GPU are not at hand."""
+    monkeypatch.setattr(_probe, "list_video_encoders", lambda: list(request.param))
+
+
+@pytest.mark.parametrize(
+    ("host", "wanted", "chosen"),
+    [
+        ([SOFTWARE, NVENC], "auto", "h264_nvenc"),
+        ([SOFTWARE, NVENC], "software", "libx264"),
+        ([SOFTWARE, NVENC], "libx264", "libx264"),
+        ([SOFTWARE, NO_GPU], "auto", "libx264"),
+        ([SOFTWARE, UNKNOWN_CHIP], "auto", "libx264"),
+    ],
+    indirect=["host"],
+)
+def test_choice(host: None, wanted: str, chosen: str) -> None:
+    assert pick_live_encoder(wanted) == chosen
+
+
+@pytest.mark.parametrize("host", [[SOFTWARE, NO_GPU]], indirect=True)
+def test_what_does_not_open_is_the_hosts_fault_and_what_does_not_exist_the_callers(host: None) -> None:
+    with pytest.raises(HostError, match="Cannot load libcuda"):
+        pick_live_encoder("h264_nvenc")
+    with pytest.raises(CallerError, match="it has libx264, h264_nvenc"):
+        pick_live_encoder("h265")
+
+
+@pytest.mark.parametrize("host", [[NO_GPU]], indirect=True)
+def test_a_host_without_any_says_why(host: None) -> None:
+    with pytest.raises(HostError, match="no H.264 encoder opens"):
+        pick_live_encoder()
+
+
+def test_this_host_has_one() -> None:
+    assert pick_live_encoder() in {probe.name for probe in list_video_encoders() if probe.usable}
