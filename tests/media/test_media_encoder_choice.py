@@ -46,7 +46,7 @@ def test_what_does_not_open_is_the_hosts_fault_and_what_does_not_exist_the_calle
 
 @pytest.mark.parametrize("host", [[NO_GPU]], indirect=True)
 def test_a_host_without_any_says_why(host: None) -> None:
-    with pytest.raises(HostError, match="no H.264 encoder opens"):
+    with pytest.raises(HostError, match=r"no H\.264 encoder opens"):
         pick_live_encoder()
 
 
