@@ -102,6 +102,7 @@ async def test_service_managers_are_told_and_gpus_reach_the_worker_before_it_sta
         (["serve", "--pipeline", "noop", "--tls", "abc"], {}, 2, "fingerprint"),
         (["prepare", "nothing"], {}, 2, "there is no pipeline 'nothing'"),
         (["serve"], {"MODEL_ID": "nop"}, 2, "did you mean noop"),
+        (["serve", "--pipeline", "noop", "--encoder", "h265"], {}, 2, "no H.264 encoder 'h265'"),
         (["frobnicate"], {}, 2, "No such command"),
     ],
 )

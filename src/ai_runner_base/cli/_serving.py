@@ -15,6 +15,7 @@ from aiohttp import web
 from .. import __version__
 from ..catalog import Catalog
 from ..errors import HostError
+from ..media import LiveEncoderOptions, VideoEncoderOptions, pick_live_encoder
 from ..server import LiveRunner, ServerOptions, create_app
 from ..stream import Connector, Runner
 from ..trickle import ClientOptions, TrickleServer, client_session
@@ -44,6 +45,8 @@ class ServeOptions:
     """After the first signal, live streams may go on for this long; a second signal ends the wait."""
     max_fps: float = 0.0
     """Input frames above this rate are dropped by their PTS; 0: none."""
+    encoder: str = "auto"
+    """Of live streams: ``auto`` (hardware where it opens), ``software``, or FFmpeg's name of one."""
     orchestrators: OrchestratorOptions | None = None
 
 
@@ -58,6 +61,7 @@ async def serve(options: ServeOptions, catalog: Catalog) -> None:
         connector = Connector(
             http,
             options.client,
+            LiveEncoderOptions(video=VideoEncoderOptions(codec=pick_live_encoder(options.encoder))),
             embedded=trickle,
             embedded_origins=_origins(host, port),
             max_fps=options.max_fps,

@@ -120,6 +120,13 @@ def _tls(_ctx: click.Context, _param: click.Parameter, value: str) -> TlsPolicy:
     help="CUDA devices dealt out to the workers in turn.",
 )
 @click.option(
+    "--encoder",
+    envvar="AI_RUNNER_ENCODER",
+    default="auto",
+    show_default=True,
+    help="Of live streams: auto (a GPU's where it opens), software, or FFmpeg's name of one.",
+)
+@click.option(
     "--max-fps", type=click.FloatRange(0), default=0.0, help="Drop input frames above this rate; 0: none."
 )
 @click.option(
@@ -172,5 +179,6 @@ def _options(names: tuple[str, ...], flags: dict[str, Any]) -> ServeOptions:
         client=ClientOptions(tls=flags["tls"]),
         drain_timeout_s=flags["drain_timeout"],
         max_fps=flags["max_fps"],
+        encoder=flags["encoder"],
         orchestrators=read_orchestrators(flags),
     )
