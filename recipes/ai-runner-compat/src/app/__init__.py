@@ -1,0 +1,1 @@
+"""Import paths of livepeer/ai-runner before its version 0.14.0. The code is in `ai_runner_compat`."""

@@ -1,0 +1,1 @@
+"""The HTTP side's wrappers of pipelines."""

@@ -1,0 +1,35 @@
+import asyncio
+import os
+from pathlib import Path
+
+from runner.live.pipelines import Pipeline
+from runner.live.trickle import VideoFrame, VideoOutput
+
+from .params import HalvedParams
+
+
+class HalvedPipeline(Pipeline):
+    def __init__(self):
+        self.frame_queue: asyncio.Queue[VideoOutput] = asyncio.Queue()
+
+    async def initialize(self, **params):
+        self.params = HalvedParams(**params)
+
+    async def put_video_frame(self, frame: VideoFrame, request_id: str):
+        result = await asyncio.to_thread(lambda: frame.tensor * self.params.gain)
+        await self.frame_queue.put(VideoOutput(frame, request_id).replace_tensor(result))
+
+    async def get_processed_video_frame(self) -> VideoOutput:
+        return await self.frame_queue.get()
+
+    async def update_params(self, **params):
+        self.params = HalvedParams(**params)
+
+    async def stop(self):
+        pass
+
+    @classmethod
+    def prepare_models(cls):
+        folder = Path(os.environ["MODEL_DIR"]) / "Halved--models"
+        folder.mkdir(parents=True)
+        (folder / "prepared").write_text("yes")
