@@ -53,10 +53,17 @@ TOLD = (
 )
 
 
-# import-linter needs the first, the tests the second, but the snapshot leaves them out.
+_AIORTC = ("aioice >=0.12,<1", "google-crc32c >=1.1", "pyee >=13", "pylibsrtp >=0.10")
+# import-linter needs the first, the tests the second, WebRTC the others, but the snapshot leaves them out.
 NOT_IN_SNAPSHOT = (
     FakeVariant("grimp", ("python",), version="3.14"),
     FakeVariant("schemathesis", ("python", "hypothesis"), version="4.32"),
+    FakeVariant(
+        "aiortc", ("python", "av >=14,<20", "cryptography >=44", "pyopenssl >=25", *_AIORTC), version="1.16.0"
+    ),
+    FakeVariant("aioice", ("python", "dnspython >=2", "ifaddr >=0.2"), version="0.13.0"),
+    FakeVariant("ifaddr", ("python",), version="0.2.0"),
+    FakeVariant("pylibsrtp", ("python", "cffi >=1"), version="1.0.0"),
 )
 
 
