@@ -14,6 +14,7 @@ from .. import __version__
 from ..catalog import Catalog
 from ..server import ServerOptions
 from ..trickle import ClientOptions, TlsPolicy
+from ..webrtc import IceServer, PeerOptions
 from ._auto_install import AutoInstall, add_names, auto_install, auto_install_options
 from ._options import environments_option
 from ._orchestrators import orchestrator_options, read_orchestrators, tls_policy
@@ -38,6 +39,15 @@ def _workers(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ..
 
 def _tls(_ctx: click.Context, _param: click.Parameter, value: str) -> TlsPolicy:
     return tls_policy(value)
+
+
+def _ice_servers(
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> tuple[IceServer, ...]:
+    for value in values:
+        if not value.startswith(("stun:", "turn:", "turns:")) or value.count(",") not in (0, 2):
+            raise click.BadParameter("an ICE server is stun:HOST or turn:HOST:PORT,USER,PASSWORD")
+    return tuple(IceServer(*value.split(",")) for value in values)
 
 
 @click.command(name="serve")
@@ -130,6 +140,15 @@ def _tls(_ctx: click.Context, _param: click.Parameter, value: str) -> TlsPolicy:
     "--max-fps", type=click.FloatRange(0), default=0.0, help="Drop input frames above this rate; 0: none."
 )
 @click.option(
+    "--ice-server",
+    "ice_servers",
+    multiple=True,
+    envvar="AI_RUNNER_ICE_SERVERS",
+    callback=_ice_servers,
+    metavar="URL[,USER,PASSWORD]",
+    help="STUN or TURN server for WebRTC; repeatable. Default: none, which is enough on one network.",
+)
+@click.option(
     "--prepare-models",
     is_flag=True,
     envvar="PREPARE_MODELS",
@@ -164,6 +183,7 @@ def _options(names: tuple[str, ...], flags: dict[str, Any]) -> ServeOptions:
         model_id=flags["model_id"] or first,
         version=flags["identity_version"],
         auth_token=flags["auth_token"],
+        peers=PeerOptions(ice_servers=flags["ice_servers"]),
     )
     return ServeOptions(
         workers=WorkerOptions(
