@@ -2,6 +2,8 @@ import asyncio
 import os
 from pathlib import Path
 
+import torch
+
 from runner.live.pipelines import Pipeline
 from runner.live.trickle import VideoFrame, VideoOutput
 
@@ -16,8 +18,11 @@ class HalvedPipeline(Pipeline):
         self.params = HalvedParams(**params)
 
     async def put_video_frame(self, frame: VideoFrame, request_id: str):
-        result = await asyncio.to_thread(lambda: frame.tensor * self.params.gain)
+        result = await asyncio.to_thread(self.process, frame.tensor)
         await self.frame_queue.put(VideoOutput(frame, request_id).replace_tensor(result))
+
+    def process(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor * self.params.gain
 
     async def get_processed_video_frame(self) -> VideoOutput:
         return await self.frame_queue.get()
