@@ -13,6 +13,7 @@ from ai_runner_base.webrtc._sdp import (
     with_profiles,
     with_start_bitrate,
     without_mdns,
+    without_remb,
 )
 
 pytestmark = pytest.mark.unit
@@ -34,6 +35,12 @@ def test_names_in_local_are_left_out_and_addresses_stay() -> None:
     assert without_mdns(f"{MDNS}a=end-of-candidates\r\na=mid:0\r\n") == "a=mid:0\r\n"
     assert not has_candidates(without_mdns(MDNS))
     assert has_candidates(HOST)
+
+
+def test_nothing_is_left_for_the_librarys_bandwidth_estimate() -> None:
+    kept = "a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=rtcp-fb:96 nack pli\r\n"
+    ext = "a=extmap:2 http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time\r\n"
+    assert without_remb(f"{ext}{kept}a=rtcp-fb:96 goog-remb\r\n") == kept
 
 
 def test_another_profile_is_called_baseline_and_named_again_in_the_answer() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any, Final
@@ -58,7 +59,7 @@ def webrtc_routes() -> list[Route]:
             output_ts,
             "A stream's output as MPEG-TS without end",
             content_type="video/mp2t",
-            errors=(400, 401, 404),
+            errors=(400, 401, 404, 503),
             needs_token=True,
             tags=tags,
         ),
@@ -138,10 +139,15 @@ async def output_ts(request: web.Request) -> web.StreamResponse:
     if stream.output is None:
         raise CallerError(f"the output of stream {stream.id!r} cannot be watched; it goes to its own player")
     response = web.StreamResponse(headers={"Content-Type": "video/mp2t", "Cache-Control": "no-store"})
-    await response.prepare(request)
-    async for data in stream.output.ts():
-        await response.write(data)
-    await response.write_eof()
+    with (
+        request.app[_SESSIONS].watching(),
+        contextlib.suppress(ConnectionError),
+    ):  # a player may go when it likes
+        await response.prepare(request)
+        async with contextlib.aclosing(stream.output.ts()) as pieces:
+            async for data in pieces:
+                await response.write(data)
+        await response.write_eof()
     return response
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -153,10 +154,8 @@ class WebrtcSessions:
             raise CallerError(
                 f"the output of stream {stream.id!r} cannot be watched; it goes to its own player"
             )
-        if self.viewers >= MAX_VIEWERS:
-            raise TooManyError(f"{MAX_VIEWERS} viewers are connected already")
         peers = await asyncio.to_thread(load)
-        self.viewers += 1
+        self._count_viewer()
         id = _new_id()
 
         def on_closed(_reason: str) -> None:
@@ -166,6 +165,23 @@ class WebrtcSessions:
         peer = peers.Viewer(self.options, stream.output, on_closed)
         answer = await _negotiate(peer, offer, on_closed)
         return self._keep(Session(id, stream.id, peer, answer, stream.id))
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Count a viewer that comes by other ways than WebRTC.
+
+        :raises TooManyError: there are enough
+        """
+        self._count_viewer()
+        try:
+            yield
+        finally:
+            self.viewers -= 1
+
+    def _count_viewer(self) -> None:
+        if self.viewers >= MAX_VIEWERS:
+            raise TooManyError(f"{MAX_VIEWERS} viewers are connected already")
+        self.viewers += 1
 
     def _keep(self, session: Session) -> Session:
         self._sessions[session.id] = session

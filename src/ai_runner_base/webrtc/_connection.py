@@ -48,7 +48,7 @@ class Connection:
         :raises NotAcceptableError: no codec is known to both sides
         :raises HostError: this machine has no address but loopback
         """
-        offer, profiles = _sdp.as_baseline(_sdp.without_mdns(offer))
+        offer, profiles = _sdp.as_baseline(_sdp.without_remb(_sdp.without_mdns(offer)))
         self._offered_ufrag = _sdp.ufrag_of(offer)
         try:
             answer = _sdp.with_profiles(await self._negotiate(offer), profiles)

@@ -9,6 +9,7 @@ from ..errors import CallerError
 
 _MDNS_CANDIDATE = re.compile(r"^a=candidate:\S+ \d+ \S+ \d+ \S+\.local .*\r?\n?", re.M | re.I)
 _END_OF_CANDIDATES = re.compile(r"^a=end-of-candidates[ \t]*\r?\n?", re.M)
+_REMB = re.compile(r"^a=(?:extmap:\S+ \S+/abs-send-time|rtcp-fb:\S+ goog-remb)[ \t]*\r?\n?", re.M)
 _H264_MAP = re.compile(r"^a=rtpmap:(\d+) H264/90000\s*$", re.M | re.I)
 _PROFILE = re.compile(r"(profile-level-id=)([0-9a-f]{6})", re.I)
 _VIDEO_MAP = re.compile(r"^(a=rtpmap:(\d+) (?:H264|VP8)/90000)(\r?)$", re.M | re.I)
@@ -24,6 +25,15 @@ def without_mdns(sdp: str) -> str:
     """
     kept, count = _MDNS_CANDIDATE.subn("", sdp)
     return _END_OF_CANDIDATES.sub("", kept) if count else sdp
+
+
+def without_remb(offer: str) -> str:
+    """Leave out what the library's bandwidth estimate works with.
+
+    It takes a quiet picture or a busy machine for a narrow network, and its REMB messages then hold a browser down to
+    30 kbit/s. Without them a browser follows the losses that receiver reports tell.
+    """
+    return _REMB.sub("", offer)
 
 
 def as_baseline(offer: str) -> tuple[str, dict[str, str]]:
