@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,12 +29,12 @@ from ai_runner_base.supervisor import (
 pytestmark = pytest.mark.process
 
 COMPAT = Path(__file__).parents[2] / "recipes/ai-runner-compat"
+STAND_IN = [] if importlib.util.find_spec("torch") else [COMPAT / "tests/standin"]
 
 
 @pytest.fixture(scope="module")
 def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch = [] if importlib.util.find_spec("torch") else [COMPAT / "tests/standin"]
-    paths = [COMPAT / "tests/upstream", COMPAT / "src", *torch]
+    paths = [COMPAT / "tests/upstream", COMPAT / "src", *STAND_IN]
     return make_prefix(tmp_path_factory.mktemp("compat"), extra_paths=paths)
 
 
@@ -153,3 +154,21 @@ async def test_without_a_class_of_parameters_the_pipeline_gets_what_was_sent(pre
 async def test_the_paths_before_the_renaming_work(prefix: Path) -> None:
     async with running(prefix, "older:Darker") as driver:
         assert_all(await driver.through(200, pts=1), 100)
+
+
+async def test_the_migration_pages_package_runs_as_it_stands_there(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/migration.md").read_text()
+    pipeline, main = re.findall(r"```python\n(.*?)```", page, re.S)
+    (entry_point,) = re.findall(r'^my-pipeline = "(.*)"$', page, re.M)
+    package = tmp_path / "source/my_package"
+    package.mkdir(parents=True)
+    (package / "pipeline.py").write_text(pipeline)
+    (package / "main.py").write_text(main)
+    (package / "params.py").write_text(
+        "from runner.live.pipelines import BaseParams\nclass MyParams(BaseParams):\n    prompt: str = ''\n"
+    )
+    paths = [package.parent, COMPAT / "src", *STAND_IN]
+    async with running(make_prefix(tmp_path, extra_paths=paths), entry_point) as driver:
+        assert driver.supervisor.info is not None
+        assert driver.supervisor.info.params["prompt"] == "a cat"
+        assert_all(await driver.through(200, pts=1), 55)

@@ -129,3 +129,10 @@ def test_a_batch_pipeline_is_refused_in_one_sentence(python: Path) -> None:
     done = run_to_end(python, "-m", "app.main", PIPELINE="text-to-image", MODEL_ID="any/model")
     assert done.returncode == 2
     assert done.stderr.startswith("error: PIPELINE is 'text-to-image'")
+
+
+@pytest.mark.parametrize("text", ["mine=", "=module:Class", "mine=module", "mine=:Class", "mine=module:"])
+def test_a_place_that_is_none_is_refused_with_its_form(python: Path, text: str) -> None:
+    done = run_to_end(python, "-m", "ai_runner_base", "serve", "--pipeline", text)
+    assert done.returncode == 2
+    assert "does not have the form NAME=package.module:Object" in done.stderr

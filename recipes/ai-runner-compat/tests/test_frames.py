@@ -48,6 +48,7 @@ def test_two_frames_share_nothing():
 def test_a_frame_without_a_picture_can_be_made_for_a_warm_up():
     empty = VideoFrame(None, 0, 0)
     assert empty.tensor is None
+    assert repr(empty) == "VideoFrame(NoneType, timestamp=0, time_base=0)"
     empty.tensor = PICTURE
     assert empty.array[0, 0].tolist() == [128, 128, 128]
 

@@ -77,6 +77,11 @@ class VideoFrame(NativeFrame, InputFrame):
         self.side_data: Any = SideData()
         self.log_timestamps = {} if log_timestamps is None else log_timestamps
 
+    def __repr__(self) -> str:
+        """Also of a frame that has no picture yet."""
+        kind = type(self.data).__name__
+        return f"VideoFrame({kind}, timestamp={self.pts}, time_base={self.time_base})"
+
     @classmethod
     def from_native(cls, frame: NativeFrame) -> VideoFrame:
         """A frame of the runner, with its pixels where they are until `tensor` is asked for."""
