@@ -42,6 +42,7 @@ class Unit:
     :param pts: 33 bits, 1/90000 s; None when the header has none
     :param dts: likewise; the PTS when the header has only that
     :param received_ns: when the last of its bytes arrived
+    :param gap: packets of this track were lost since the unit before
     """
 
     stream: ElementaryStream
@@ -49,6 +50,7 @@ class Unit:
     pts: int | None
     dts: int | None
     received_ns: int
+    gap: bool = False
 
 
 class _Track:
@@ -63,6 +65,9 @@ class _Track:
         self.ended_early = False
         self.trust_stuffing = True
         self.received_ns = 0
+        self.gap = False
+        self.in_doubt = False
+        """Rubbish came since the last packet; what follows shows whether something was lost for it."""
 
     @property
     def wanted_bytes(self) -> int:
@@ -87,7 +92,8 @@ class _Track:
             return None
         pts = read_timestamp(data, 9) if has_pts else None
         dts = read_timestamp(data, 14) if has_dts else pts
-        return Unit(self.stream, data[start : wanted or None], pts, dts, self.received_ns)
+        gap, self.gap = self.gap, False
+        return Unit(self.stream, data[start : wanted or None], pts, dts, self.received_ns, gap)
 
 
 class TsDemuxer:
@@ -151,6 +157,8 @@ class TsDemuxer:
         """Where two sync bytes in a row stand one packet apart, else where to look again with more bytes."""
         if self._synced:
             self.resyncs += 1
+            for track in self._tracks.values():
+                track.in_doubt = True
         self._synced = False
         while (at := buffer.find(SYNC, at)) >= 0:
             if at + PACKET_BYTES >= len(buffer):
@@ -186,12 +194,16 @@ class TsDemuxer:
     def _in_order(self, track: _Track, continuity: int, payload: bytes, first: bool) -> bool:
         """Check the continuity counter; False for a packet that is a repetition."""
         last, track.continuity = track.continuity, continuity
+        in_doubt, track.in_doubt = track.in_doubt, False
+        if in_doubt and first and track.open:
+            track.gap = True
+            track.drop()  # the counter may fit by chance
         if last >= 0 and continuity != (last + 1) & 0x0F:
             if continuity == last and payload == track.last_payload:
                 return False
             self.lost_packets += 1
-            if not first:
-                track.drop()  # its middle is missing
+            track.gap = True
+            track.drop()  # its middle is missing, or its end
         track.last_payload = payload
         return True
 
@@ -247,7 +259,10 @@ class TsDemuxer:
             self._choose(read_program_map(section))
 
     def _choose(self, streams: list[ElementaryStream]) -> None:
-        """Take the first video and the first audio track; a track that stays keeps its state."""
+        """Take the first video and the first audio track; a track that stays keeps its state.
+
+        But not its place in the count of packets: other tables may come from another muxer.
+        """
         video = next((stream for stream in streams if stream.is_video), None)
         audio = next((stream for stream in streams if stream.codec and not stream.is_video), None)
         chosen = [stream for stream in (video, audio) if stream]
@@ -258,6 +273,8 @@ class TsDemuxer:
             else _Track(stream)
             for stream in chosen
         }
+        for track in self._tracks.values():
+            track.continuity = -1
         self._out.append(Program(video, audio, tuple(streams)))
 
 

@@ -14,7 +14,7 @@ from ai_runner_base.media._reader import DecoderOptions, Delivery
 from ai_runner_base.media._timeline import Unroller
 from ai_runner_base.media._ts import ElementaryStream
 from ai_runner_base.media._ts_demux import Program, TsDemuxer, Unit
-from ai_runner_base.media._types import TIME_BASE, AudioInfo, AudioPacket, MediaInfo, VideoInfo
+from ai_runner_base.media._types import TICKS_PER_S, TIME_BASE, AudioInfo, AudioPacket, MediaInfo, VideoInfo
 from ai_runner_base.media._video import VideoDecoder, open_live_codec
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,8 @@ FOREIGN_LIMIT_BYTES = 64 << 10
 """Bytes without a single TS packet among them, after which the input is something else."""
 PROGRAM_LIMIT_BYTES = 4 << 20
 """MPEG-TS without a program table, after which none is expected any more."""
+DAMAGE_LIMIT_TICKS = 3 * TICKS_PER_S
+"""Longest wait for a key frame after lost packets; then pictures that refer to lost ones are better than none."""
 OPUS_TICKS_PER_SAMPLE = 90_000 / 48_000
 
 
@@ -44,6 +46,7 @@ class TsReader:
         self._program: Program | None = None
         self._first_ns = 0
         self._wait_for_key_frame = True
+        self._damaged_since: int | None = None
         self._gap = False
 
     def run(self, pipe: BytePipe) -> None:
@@ -75,6 +78,7 @@ class TsReader:
         """Bytes were thrown away: look for a packet start, then for a key frame."""
         self._demuxer.reset()
         self._wait_for_key_frame = self._gap = True
+        self._damaged_since = None
         if self._video is not None:
             self._video.restart()
 
@@ -129,18 +133,26 @@ class TsReader:
         if unit.pts is None or unit.dts is None:
             self._counters.skipped_without_pts += 1
             return
-        if self._wait_for_key_frame and not can_start_decoding(unit.stream.codec, unit.data):
+        dts = self._unroller.unroll(unit.dts)
+        if unit.gap and not self._wait_for_key_frame:
+            self._wait_for_key_frame = self._gap = True
+            self._damaged_since = dts
+        if self._wait_for_key_frame and not self._may_decode(unit, dts):
             self._counters.skipped_before_key_frame += 1
             return
-        self._wait_for_key_frame = False
+        self._wait_for_key_frame, self._damaged_since = False, None
         packet = av.Packet(unit.data)
-        dts = self._unroller.unroll(unit.dts)
         packet.dts = dts
         packet.pts = dts + _signed_distance(unit.pts, unit.dts)
         packet.time_base = TIME_BASE
         gap, self._gap = self._gap, False
         if self._video is not None:
             self._delivery.pictures(self._video.decode(packet, unit.received_ns, gap=gap))
+
+    def _may_decode(self, unit: Unit, dts: int) -> bool:
+        """Whether a decoder that has lost the thread can, or after long enough must, go on with this."""
+        late = self._damaged_since is not None and abs(dts - self._damaged_since) > DAMAGE_LIMIT_TICKS
+        return late or can_start_decoding(unit.stream.codec, unit.data)
 
     def _audio_unit(self, unit: Unit) -> None:
         if unit.pts is None or self._audio is None:
