@@ -103,9 +103,7 @@ async def publisher(
     """
     pc = connection()
     transceiver = pc.addTransceiver(track, direction="sendonly")
-    if codec:
-        known = RTCRtpSender.getCapabilities("video").codecs
-        transceiver.setCodecPreferences([c for c in known if c.mimeType in (codec, "video/rtx")])
+    _prefer(transceiver, codec)
     try:
         status, headers, text = await post_offer(http, run.url + path, pc, **kwargs)
         assert status == 201, text
@@ -117,11 +115,11 @@ async def publisher(
 
 @contextlib.asynccontextmanager
 async def viewer(
-    run: RunnerProcess, http: aiohttp.ClientSession, stream: str, **kwargs: Any
+    run: RunnerProcess, http: aiohttp.ClientSession, stream: str, codec: str = "", **kwargs: Any
 ) -> AsyncIterator[Connected]:
     """Play a stream by WHEP; connected when entered, pictures gather in `frames`."""
     pc = connection()
-    pc.addTransceiver("video", direction="recvonly")
+    _prefer(pc.addTransceiver("video", direction="recvonly"), codec)
     tracks: list[MediaStreamTrack] = []
     pc.on("track", tracks.append)
     watching: asyncio.Task[None] | None = None
@@ -137,6 +135,12 @@ async def viewer(
         if watching is not None:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+
+
+def _prefer(transceiver: Any, codec: str) -> None:
+    if codec:
+        known = RTCRtpSender.getCapabilities("video").codecs
+        transceiver.setCodecPreferences([c for c in known if c.mimeType in (codec, "video/rtx")])
 
 
 async def _collect(track: MediaStreamTrack, into: Connected) -> None:

@@ -51,6 +51,23 @@ async def test_published_frames_come_out_for_two_viewers_from_one_encoder(tmp_pa
     assert abs(status["sink"]["frames"] - status["frames"]["out"]) <= 5
 
 
+async def test_viewers_without_h264_share_vp8_beside_one_with_it(tmp_path: Path) -> None:
+    async with client_session() as http, runner("--pipeline", "noop") as run:
+        await run.wait_health(http, "IDLE")
+        async with publisher(run, http, "/whip/noop?stream=cam", ClipTrack(tmp_path / "clip.mp4")):
+            async with (
+                viewer(run, http, "cam", "video/VP8") as first,
+                viewer(run, http, "cam", "video/VP8") as second,
+                viewer(run, http, "cam") as third,
+            ):
+                await until(lambda: min(len(v.counters) for v in (first, second, third)) >= 30)
+                _, status = await run.call(http, "GET", "/streams/cam")
+            assert status["sink"]["watchers"] == 2  # the one encoder of VP8, and the third viewer
+            async with viewer(run, http, "cam", "video/VP8") as later:
+                await until(lambda: len(later.counters) >= 10)
+    assert later.frames[0][1].shape == (512, 512, 3)
+
+
 async def test_pixels_are_the_pipelines_and_parameters_work(tmp_path: Path) -> None:
     track = ClipTrack(tmp_path / "clip.mp4")
     params = quote('{"width": 256, "height": 128}')

@@ -10,6 +10,7 @@ from ai_runner_base.webrtc._sdp import (
     has_candidates,
     parse_fragment,
     ufrag_of,
+    video_codec,
     with_profiles,
     with_start_bitrate,
     without_mdns,
@@ -62,6 +63,13 @@ def test_the_start_bitrate_stands_at_each_video_codec_and_at_no_other() -> None:
         "a=rtpmap:97 VP8/90000\r\na=fmtp:97 x-google-start-bitrate=2500\r\na=mid:0\r\n"
     )
     assert with_start_bitrate(answer, 2_500_000) == expected
+
+
+def test_the_codec_of_an_answer_is_the_first_of_its_video_section() -> None:
+    maps = "a=rtpmap:96 VP8/90000\r\na=rtpmap:97 H264/90000\r\n"
+    assert video_codec(f"m=audio 9 X 111\r\nm=video 9 UDP/TLS/RTP/SAVPF 97 96\r\n{maps}") == "H264"
+    assert video_codec(f"m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\n{maps}") == "VP8"
+    assert video_codec("m=audio 9 X 111\r\n") == ""
 
 
 def test_a_fragment_gives_its_candidates_with_their_section() -> None:

@@ -9,10 +9,12 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+from weakref import WeakValueDictionary
 
 from ..errors import CallerError, RunnerError
 from ..stream import (
     PUBLISHED_URL,
+    Output,
     PublishedStream,
     Runner,
     Seat,
@@ -20,7 +22,7 @@ from ..stream import (
     StreamRequest,
     encoder_options,
 )
-from ..webrtc import PeerOptions, load
+from ..webrtc import FrameSource, PeerOptions, load
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +92,7 @@ class WebrtcSessions:
         self.options = options
         self._runner = runner
         self._sessions: dict[str, Session] = {}
+        self._vp8: WeakValueDictionary[Output, FrameSource] = WeakValueDictionary()
         self.publishers = self.viewers = 0
 
     def find(self, id: str, about: str) -> Session | None:
@@ -162,7 +165,10 @@ class WebrtcSessions:
             self.viewers -= 1
             self._sessions.pop(id, None)
 
-        peer = peers.Viewer(self.options, stream.output, on_closed)
+        fallback = self._vp8.get(stream.output)
+        if fallback is None:
+            fallback = self._vp8[stream.output] = peers.Vp8Source(stream.output)
+        peer = peers.Viewer(self.options, stream.output, on_closed, fallback)
         answer = await _negotiate(peer, offer, on_closed)
         return self._keep(Session(id, stream.id, peer, answer, stream.id))
 

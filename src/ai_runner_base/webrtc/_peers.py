@@ -16,6 +16,7 @@ from aiortc.mediastreams import MediaStreamError
 from . import _prompt, _sdp
 from ._connection import Connection
 from ._types import Coded, FrameSource, PeerOptions
+from ._vp8 import Vp8Source
 
 RTP_TIME_BASE = Fraction(1, 90_000)
 QUEUE_FRAMES = 30
@@ -89,20 +90,31 @@ async def _pull(track: MediaStreamTrack, take: Callable[[Any, int], None]) -> No
 class Viewer:
     """Sends video that is encoded already. Gets its first frame, a key frame, when it can receive.
 
-    :param source: subscribed to from connection to end
+    :param source: subscribed to from connection to end; of H.264
+    :param fallback: the same in VP8, for a viewer that knows no H.264
     """
 
-    def __init__(self, options: PeerOptions, source: FrameSource, on_closed: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        options: PeerOptions,
+        source: FrameSource,
+        on_closed: Callable[[str], None],
+        fallback: FrameSource,
+    ) -> None:
+        self._fallback = fallback
         self._connection = Connection(options, options.viewer_silence_s, self._closed)
         self._on_closed = on_closed
         self._track = EncodedTrack(source, lambda: self._connection.stop("the stream ended"))
         transceiver = self._connection.pc.addTransceiver(self._track, direction="sendonly")
-        transceiver.setCodecPreferences(_codecs(RTCRtpSender, "video/H264"))
-        _prompt.on_key_frame_wanted(transceiver.sender, source.request_key_frame)
+        transceiver.setCodecPreferences(_codecs(RTCRtpSender, "video/H264", "video/VP8"))
+        _prompt.on_key_frame_wanted(transceiver.sender, self._track.request_key_frame)
 
     async def answer(self, offer: str) -> str:
         """Negotiate; see `Connection.answer`."""
-        return await self._connection.answer(offer)
+        answer = await self._connection.answer(offer)
+        if _sdp.video_codec(answer) == "VP8":
+            self._track.source = self._fallback
+        return answer
 
     async def add_candidates(self, fragment: str) -> None:
         """Take a trickle ICE fragment; see `Connection.add_candidates`."""
@@ -124,7 +136,7 @@ class EncodedTrack(MediaStreamTrack):
 
     def __init__(self, source: FrameSource, on_end: Callable[[], None]) -> None:
         super().__init__()
-        self._source, self._on_end = source, on_end
+        self.source, self._on_end = source, on_end
         self._unsubscribe: Callable[[], None] | None = None
         self._waiting: deque[Coded] = deque()
         self._changed = asyncio.Event()
@@ -134,8 +146,8 @@ class EncodedTrack(MediaStreamTrack):
     async def recv(self) -> Any:
         """Wait for the next frame and return it as `av.Packet`. The first call comes once the viewer is connected."""
         if self._unsubscribe is None and self.readyState == "live":
-            self._unsubscribe = self._source.subscribe(self._put)
-            self._source.request_key_frame()
+            self._unsubscribe = self.source.subscribe(self._put)
+            self.source.request_key_frame()
         while not self._waiting:
             if self.readyState != "live":
                 raise MediaStreamError
@@ -154,6 +166,10 @@ class EncodedTrack(MediaStreamTrack):
             self._unsubscribe = None
         self._changed.set()
 
+    def request_key_frame(self) -> None:
+        """Ask for a key frame in the codec that this viewer gets."""
+        self.source.request_key_frame()
+
     def _put(self, coded: Coded | None) -> None:
         if coded is None:
             self._on_end()
@@ -162,7 +178,7 @@ class EncodedTrack(MediaStreamTrack):
             self.skipped += len(self._waiting)
             self._waiting.clear()
             self._in_step = False
-            self._source.request_key_frame()
+            self.source.request_key_frame()
         self._in_step = self._in_step or coded.key_frame
         if self._in_step:
             self._waiting.append(coded)
@@ -181,4 +197,5 @@ class Peers:
     """What `load` returns."""
 
     Publisher = Publisher
+    Vp8Source = Vp8Source
     Viewer = Viewer

@@ -83,6 +83,13 @@ def with_start_bitrate(answer: str, bitrate_bps: int) -> str:
     return answer
 
 
+def video_codec(answer: str) -> str:
+    """Return the name of the codec that an answer puts first for video, in upper case; empty without video."""
+    first = re.search(r"^m=video \d+ \S+ (\d+)", answer, re.M)
+    found = re.search(rf"^a=rtpmap:{first[1]} ([^/\s]+)/", answer, re.M) if first else None
+    return found[1].upper() if found else ""
+
+
 @dataclass(frozen=True)
 class Fragment:
     """A trickle ICE fragment (RFC 8840).
