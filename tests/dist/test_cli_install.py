@@ -116,6 +116,21 @@ def test_a_package_that_is_not_what_the_index_says_changes_nothing(place: Site) 
     assert (place.grey(), place.generations()) == (40, ["shade-1"])
 
 
+@pytest.mark.parametrize("largest_file_blocks", [0, 1, 2])
+def test_a_disk_that_takes_no_more_changes_nothing(place: Site, largest_file_blocks: int) -> None:
+    place.do("install", "shade")
+    write_channel(place.channel, shade("2.0"))
+    # A limit on files fails as a full disk does, at another line for each limit.
+    limited = ["/bin/sh", "-c", f'ulimit -f {largest_file_blocks}; exec "$@"', "sh", sys.executable]
+    command = [*limited, "-m", "ai_runner_base", "upgrade", "--prefix", str(place.prefix)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 5, done.stderr
+    assert "error on this host: environment shade" in done.stderr
+    assert (place.grey(), place.generations()) == (40, ["shade-1"])
+    place.do("upgrade")
+    assert place.grey() == 200
+
+
 def test_nothing_fits_and_the_reason_is_said(place: Site) -> None:
     assert "No candidates were found for shade ==9" in place.do("install", "shade==9", code=2)
     assert not place.prefix.exists()

@@ -17,7 +17,7 @@ from ..errors import CallerError
 from ..stream import FileJob, JobProgress, JobResult
 from ..supervisor import Supervisor, SupervisorOptions, WorkerEvent
 from ._options import environments_option, params_option, parse_params
-from ._workers import find_named, worker_spec
+from ._workers import Installation, find_named
 
 LOAD_LIMIT_S = 600.0
 
@@ -60,7 +60,8 @@ async def _run(catalog: Catalog, name: str, source: str, target: str, params: di
         for job in jobs:
             job.on_worker_event(event)
 
-    spec = worker_spec(find_named(catalog, name))
+    installation = Installation(find_named(catalog, name), {})  # held until the job is done
+    spec = installation.spec
     supervisor = Supervisor(spec, SupervisorOptions(load_timeout_s=LOAD_LIMIT_S), on_event=on_event)
     with _bar() as bar:
         task = bar.add_task(f"loading {spec.name}", total=None, fps="")

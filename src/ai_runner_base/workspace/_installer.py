@@ -7,10 +7,10 @@ in the generation itself, so that a rollback takes it back, too.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -166,18 +166,22 @@ class Installer:
             make_current(self._home, self._environment, previous)
             return self._changed(installed_records(current), previous, started)
 
-    def _locked(self, purpose: str) -> AbstractContextManager[None]:
-        return self._home.locked(f"{purpose} in {self._environment}", self._reporter.note)
+    @contextlib.contextmanager
+    def _locked(self, purpose: str) -> Iterator[None]:
+        """Hold the lock; what the file system refuses becomes an error for people."""
+        try:
+            with self._home.locked(f"{purpose} in {self._environment}", self._reporter.note):
+                yield
+        except OSError as error:
+            hint = "nothing was changed; look at the disk's space and permissions"
+            raise HostError(f"environment {self._environment}, {purpose}: {error}", hint=hint) from error
 
     def _change(
         self, purpose: str, edit: Callable[[Request], Request], anew: Collection[str] | None
     ) -> Changed:
-        try:
-            with self._locked(purpose):
-                old = self._request(purpose)
-                return self._apply(old, edit(old), anew)
-        except OSError as error:
-            raise HostError(f"environment {self._environment} cannot be made: {error}") from error
+        with self._locked(purpose):
+            old = self._request(purpose)
+            return self._apply(old, edit(old), anew)
 
     def _apply(self, old: Request, new: Request, anew: Collection[str] | None) -> Changed:
         started = time.monotonic()
