@@ -37,12 +37,16 @@ log = logging.getLogger(__name__)
 PUBLISHED_URL = "whip:"
 """Stands in a `StreamRequest` where other streams have an address."""
 STOP_LIMIT_S = 2.0
+_X264_BASELINE = "deblock=0,0:cabac=0:aq-mode=1"
 _TIME_BASE = Fraction(1, TICKS_PER_S)
 
 
 def encoder_options(bitrate_bps: int) -> LiveEncoderOptions:
-    """Return how the output of one stream is encoded: baseline, which every WebRTC player must take (RFC 7742)."""
-    video = VideoEncoderOptions(max_bitrate_bps=bitrate_bps, ffmpeg={"profile": "baseline"})
+    """Return how the output of one stream is encoded: baseline, which every WebRTC player must take (RFC 7742).
+
+    x264 writes that profile where nothing goes beyond it, and `profile` would not: what it forbids stays switched on.
+    """
+    video = VideoEncoderOptions(max_bitrate_bps=bitrate_bps, ffmpeg={"x264-params": _X264_BASELINE})
     return LiveEncoderOptions(video=video)
 
 
