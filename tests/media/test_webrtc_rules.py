@@ -77,6 +77,12 @@ async def test_offers_that_cannot_be_served_take_no_worker(tmp_path: Path) -> No
         status, words = await post("/whip/noop", lambda sdp: re.sub("VP8|H264", "VP9", sdp), **token)
         assert (status, "no codec in common" in words) == (406, True)
         assert (await run.call(http, "GET", "/streams"))[1]["streams"] == []
+        deaf = connection()
+        deaf.createDataChannel("words")
+        status, _, text = await post_offer(http, f"{run.url}/whip/noop", deaf, headers=token)
+        await deaf.close()
+        assert (status, "no video" in text) == (406, True)
+        assert (await run.call(http, "GET", "/streams"))[1]["streams"] == []
         async with publisher(run, http, "/whip/noop?stream=cam", track, headers=token):
             status, words = await post("/whip/noop", **token)
             assert (status, "Retry-After" in words, "insufficient capacity" in words) == (503, True, True)

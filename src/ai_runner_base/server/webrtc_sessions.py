@@ -109,9 +109,9 @@ class WebrtcSessions:
             raise TakenError(
                 f"a stream {wanted.stream!r} is live", hint="end it first, or choose another name"
             )
+        peers = await asyncio.to_thread(load)
         if self.publishers >= MAX_PUBLISHERS:
             raise TooManyError(f"{MAX_PUBLISHERS} publishers are connected already")
-        peers = await asyncio.to_thread(load)
         self.publishers += 1
         id, joint = _new_id(), _Joint()
 

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.5
 CLOSE_LIMIT_S = 3.0
+MAX_CANDIDATES = 128
+"""Of one peer, over all of its fragments."""
 
 
 class Connection:
@@ -38,6 +40,7 @@ class Connection:
         self._changed = asyncio.Event()
         self._stop_reason = ""
         self._offered_ufrag = ""
+        self._candidates = 0
         self._owner: asyncio.Task[None] | None = None
         self.pc.on("connectionstatechange", self._changed.set)
 
@@ -45,12 +48,14 @@ class Connection:
         """Negotiate and return the answer, complete with candidates.
 
         :raises CallerError: the offer is not one
-        :raises NotAcceptableError: no codec is known to both sides
+        :raises NotAcceptableError: no codec is known to both sides, or no video is offered
         :raises HostError: this machine has no address but loopback
         """
         offer, profiles = _sdp.as_baseline(_sdp.without_remb(_sdp.without_mdns(offer)))
         self._offered_ufrag = _sdp.ufrag_of(offer)
         try:
+            if _sdp.is_without_video(offer):
+                raise NotAcceptableError("the offer has no video", hint="add a video section to it")
             answer = _sdp.with_profiles(await self._negotiate(offer), profiles)
             if not _sdp.has_candidates(answer):
                 raise HostError("no address for WebRTC: this machine has no network interface but loopback")
@@ -84,6 +89,9 @@ class Connection:
             raise CallerError(
                 "ICE restarts are not supported", hint="DELETE the session and POST a new offer"
             )
+        self._candidates += len(fragment.candidates)
+        if self._candidates > MAX_CANDIDATES:
+            raise CallerError(f"more than {MAX_CANDIDATES} candidates")
         for mid, line in fragment.candidates:
             try:
                 candidate = candidate_from_sdp(line.partition(":")[2])

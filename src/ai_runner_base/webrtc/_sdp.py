@@ -83,6 +83,11 @@ def with_start_bitrate(answer: str, bitrate_bps: int) -> str:
     return answer
 
 
+def is_without_video(sdp: str) -> bool:
+    """Whether this is a session description with media, but no video."""
+    return sdp.startswith("v=0") and "\nm=" in sdp and "\nm=video" not in sdp
+
+
 def video_codec(answer: str) -> str:
     """Return the name of the codec that an answer puts first for video, in upper case; empty without video."""
     first = re.search(r"^m=video \d+ \S+ (\d+)", answer, re.M)
