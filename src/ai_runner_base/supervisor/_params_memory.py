@@ -14,9 +14,10 @@ HARMLESS_S = 2.0
 class ParamsMemory:
     """Remembers the parameters in force, and those before them that have proved harmless.
 
-    Parameters are trusted once a worker has lived with them for the probation, or well enough to take others. When workers die within it, one
-    after the other, the parameters are suspected to kill, and the trusted ones are taken instead: otherwise one
-    bad value would use up every worker, here and, as gateways hand it on, elsewhere.
+    Parameters are trusted once a worker has lived with them for the probation, or well enough to take others.
+    When workers die within it, one after the other, the parameters are suspected to kill, and the trusted ones
+    are taken instead: otherwise one bad value would use up every worker, here and, as gateways hand it on,
+    elsewhere.
 
     :param probation_s: must be longer than it takes to notice that a worker hangs
     """
