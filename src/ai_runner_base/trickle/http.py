@@ -59,6 +59,8 @@ class Peer:
         if options.authorization:
             self.url = self.url.with_user(None)  # aiohttp refuses two credentials
         self.options = options
+        self.retried = 0
+        """Requests that failed and were made again, by whoever reads or writes this channel."""
         self._session = session
         self._ssl = options.tls.ssl_argument(self.url)
         # sock_read stays off: 100 Continue would start it while a POST is still being written.
@@ -95,6 +97,11 @@ class Peer:
 def header_seq(response: aiohttp.ClientResponse, name: str) -> int | None:
     """Read a header that holds a sequence number."""
     return parse_seq(response.headers.get(name, ""))
+
+
+def describe(error: BaseException) -> str:
+    """Say in one line what a request met; `aiohttp` is verbose in `repr` and sometimes mute in `str`."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 async def short_text(response: aiohttp.ClientResponse) -> str:

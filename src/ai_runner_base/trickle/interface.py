@@ -28,6 +28,10 @@ class SegmentReader(Protocol):
 class ChannelReader(Protocol):
     """Segments in order, for ever or until the channel ends. Iterate; then `aclose`."""
 
+    @property
+    def retried(self) -> int:
+        """How often a request failed, or broke off, and was made again."""
+
     def __aiter__(self) -> AsyncIterator[SegmentReader]: ...
 
     async def aclose(self) -> None:
@@ -50,6 +54,10 @@ class SegmentWriter(Protocol):
 
 class ChannelWriter(Protocol):
     """Writes segments: ``async with writer.segment() as write: await write(data)``."""
+
+    @property
+    def segments_failed(self) -> int:
+        """How many segments did not reach the channel, or not to their end."""
 
     def segment(self) -> AbstractAsyncContextManager[SegmentWriter]:
         """Begin the next segment; it ends with the block.

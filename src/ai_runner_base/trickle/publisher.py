@@ -12,7 +12,7 @@ from types import TracebackType
 import aiohttp
 
 from ..errors import PeerError
-from .http import FAULTS, TRUST_FAULTS, TRUST_HINT, Peer, header_seq, short_text
+from .http import FAULTS, TRUST_FAULTS, TRUST_HINT, Peer, describe, header_seq, short_text
 from .options import ClientOptions
 from .protocol import HEADER_CLOSED, HEADER_CREATE_MIME, HEADER_LATEST, NEXT_PART
 from .upload import Result, Upload
@@ -75,6 +75,11 @@ class Publisher:
         self._notices: set[asyncio.Task[None]] = set()
         self._failures = 0
         self._closing = False
+
+    @property
+    def segments_failed(self) -> int:
+        """How many segments did not reach the channel, or not to their end."""
+        return self.counters.segments_failed
 
     async def __aenter__(self) -> Publisher:
         return self
@@ -186,8 +191,10 @@ class Publisher:
             except TRUST_FAULTS as error:
                 untrusted = PeerError(f"{self.peer.name} is not trusted: {error}", hint=TRUST_HINT)
                 raise self._fail(untrusted) from error
-            except (*FAULTS, PeerError) as error:
-                reason = str(error) or repr(error)
+            except PeerError as error:
+                reason = error.message
+            except FAULTS as error:
+                reason = describe(error)
         raise self._fail(PeerError(f"{method} {self.peer.name}/{part} failed: {reason}"))
 
     async def _ask_once(self, method: str, part: str, headers: Mapping[str, str] | None) -> int | None:
@@ -261,7 +268,7 @@ class Publisher:
                 finally:
                     response.close()
         except FAULTS as error:
-            _log.info("DELETE %s/%s: %r", self.peer.name, part, error)
+            _log.info("DELETE %s/%s: %s", self.peer.name, part, describe(error))
 
     # --- the end ---
 

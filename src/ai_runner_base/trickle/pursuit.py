@@ -9,7 +9,7 @@ import aiohttp
 
 from ..errors import PeerError
 from .answers import Decision, Step, decide
-from .http import FAULTS, TRUST_FAULTS, TRUST_HINT, Peer, short_text
+from .http import FAULTS, TRUST_FAULTS, TRUST_HINT, Peer, describe, short_text
 from .protocol import RING_SEGMENTS
 from .received import Opened
 
@@ -60,7 +60,7 @@ class Pursuit:
             raise PeerError(f"{self._peer.name} is not trusted: {error}", hint=TRUST_HINT) from error
         except FAULTS as error:
             if not deadline.expired():
-                await self._fail(repr(error))
+                await self._fail(describe(error))
             return None
 
     async def _dismiss(self, response: aiohttp.ClientResponse) -> str:
@@ -82,6 +82,7 @@ class Pursuit:
         where = f"{self._peer.name}/{self._seq}"
         if self._failures > self._peer.options.retries:
             raise PeerError(f"cannot read {where}: {what}, {self._failures} times in a row")
+        self._peer.retried += 1
         _log.info("reading %s failed, trying again: %s", where, what)
         await asyncio.sleep(self._peer.options.retry_delay_s)
 

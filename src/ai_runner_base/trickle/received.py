@@ -11,7 +11,7 @@ from typing import Final
 import aiohttp
 
 from ..errors import PeerError
-from .http import FAULTS, Peer
+from .http import FAULTS, Peer, describe
 
 _log = logging.getLogger(__name__)
 
@@ -130,7 +130,9 @@ class ReceivedSegment:
         :return: bytes that follow, if some came along
         """
         while True:
-            _log.info("%s/%d broke after %d bytes: %r", self._peer.name, self.seq, self.size_bytes, error)
+            _log.info(
+                "%s/%d broke after %d bytes: %s", self._peer.name, self.seq, self.size_bytes, describe(error)
+            )
             self.close()
             await self._pause(error)
             opened = await self._reopen(self.seq)
@@ -169,6 +171,8 @@ class ReceivedSegment:
             self._fruitless = 0  # the writer is silent, the connection works
         self._fruitless += 1
         if self._fruitless > options.retries + 1:
-            raise PeerError(f"cannot read {self._peer.name}/{self.seq}: it breaks again and again: {error!r}")
+            raise PeerError(
+                f"cannot read {self._peer.name}/{self.seq}: it breaks again and again: {describe(error)}"
+            )
         if self._fruitless > 1:
             await asyncio.sleep(options.retry_delay_s)

@@ -42,6 +42,11 @@ class Subscriber:
         self._empties = 0
         self._closed = False
 
+    @property
+    def retried(self) -> int:
+        """How often a request failed, or broke off, and was made again."""
+        return self.resumed + self.peer.retried
+
     async def __aenter__(self) -> Subscriber:
         return self
 

@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
 from aiohttp.payload import Payload
 
-from .http import FAULTS, Peer, short_text
+from .http import FAULTS, Peer, describe, short_text
 from .protocol import HEADER_CLOSED, HEADER_RESET
 
 _log = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ class Upload:
                 return await self._post()
         except FAULTS as error:
             late = f"no answer within {self._peer.options.answer_timeout_s:g} s"
-            self.reason = late if deadline.expired() else repr(error)
+            self.reason = late if deadline.expired() else describe(error)
             return Result.FAILED
         finally:
             self._writer = self._deadline = None
