@@ -39,8 +39,15 @@ ROWS = [
         StreamState.DEGRADED_INPUT,
     ),
     ("no output yet", {"since_load_s": 9, "since_output_s": None}, StreamState.DEGRADED_INFERENCE),
-    ("never any output", {"since_load_s": 11, "since_output_s": None}, StreamState.ERROR),
-    ("output stalled", {"since_output_s": 5.1}, StreamState.ERROR),
+    ("no output at all", {"since_load_s": 11, "since_output_s": None}, StreamState.LOADING),
+    (
+        "never any output",
+        {"since_load_s": 11, "since_output_s": None, "since_replaced_s": 59},
+        StreamState.ERROR,
+    ),
+    ("no output any more", {"since_output_s": 5.1}, StreamState.LOADING),
+    ("no output any more", {"since_output_s": 5.1, "since_replaced_s": 61}, StreamState.LOADING),
+    ("output stalled", {"since_output_s": 5.1, "since_replaced_s": 59}, StreamState.ERROR),
     ("error lately", {"since_error_s": 14}, StreamState.DEGRADED_INFERENCE),
     ("restart lately", {"since_restart_s": 59}, StreamState.DEGRADED_INFERENCE),
     ("input stale", {"since_input_s": 2.1, "since_output_s": 2.1}, StreamState.DEGRADED_INPUT),
@@ -60,6 +67,11 @@ ROWS = [
 def test_row(name: str, change: dict[str, object], state: StreamState) -> None:
     rule = evaluate(replace(WELL, **change))  # type: ignore[arg-type]
     assert (rule.name, rule.then) == (name, state)
+
+
+def test_a_worker_of_no_use_is_replaced_before_the_stream_is_given_up_and_for_the_next_one() -> None:
+    replacing = {rule.name for rule in RULES if rule.replaces_worker}
+    assert replacing == {"no output at all", "never any output", "no output any more", "output stalled"}
 
 
 def test_every_rule_is_exercised() -> None:

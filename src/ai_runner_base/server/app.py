@@ -115,7 +115,14 @@ def api_routes() -> list[Route]:
             tags=live,
         ),
         Route("GET", "/pipelines", pipelines, "What this runner serves", schemas.PipelineList, tags=operate),
-        Route("GET", "/streams", streams, "All live streams", schemas.StreamList, tags=operate),
+        Route(
+            "GET",
+            "/streams",
+            streams,
+            "All live streams, and the last ones that ended",
+            schemas.StreamList,
+            tags=operate,
+        ),
         Route(
             "GET",
             "/streams/{id}",
@@ -132,7 +139,7 @@ def api_routes() -> list[Route]:
             "Change a stream's parameters; keys that are left out keep their values",
             schemas.ParamsApplied,
             schemas.ParamsUpdate,
-            errors=(400, 401, 404, 422, 500),
+            errors=(400, 401, 404, 422, 429, 500),
             needs_token=True,
             tags=operate,
         ),
@@ -189,8 +196,9 @@ async def pipelines(request: web.Request) -> web.Response:
 
 
 async def streams(request: web.Request) -> web.Response:
-    """List the live streams."""
-    return _json({"streams": [s.status() for s in request.app[RUNNER].streams.values()]})
+    """List the live streams, and how the last ones ended."""
+    runner = request.app[RUNNER]
+    return _json({"streams": [s.status() for s in runner.streams.values()], "ended": list(runner.ended)})
 
 
 async def stream(request: web.Request) -> web.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 
@@ -40,6 +41,9 @@ class RunnerCollector(Collector):
         identity = GaugeMetricFamily("version", "Version of the runner", labels=["app", "version"])
         identity.add_metric(["ai-runner", self._version], 1)
         yield identity
+        tasks = GaugeMetricFamily("ai_runner_event_loop_tasks", "Tasks of the event loop")
+        tasks.add_metric([], len(asyncio.all_tasks()))
+        yield tasks
         yield from self._workers()
         yield from self._streams()
 
@@ -66,6 +70,15 @@ class RunnerCollector(Collector):
         frames = CounterMetricFamily(
             "ai_runner_frames", "Frames by what became of them", labels=["pipeline", "outcome"]
         )
+        faults = CounterMetricFamily(
+            "ai_runner_faults", "What went wrong and was survived, by kind", labels=["pipeline", "kind"]
+        )
+        params = CounterMetricFamily(
+            "ai_runner_params_changes", "Changes of parameters by outcome", labels=["pipeline", "outcome"]
+        )
+        ends = CounterMetricFamily(
+            "ai_runner_streams_ended", "Streams that are over, by reason", labels=["pipeline", "reason"]
+        )
         latency = HistogramMetricFamily(
             "ai_runner_frame_latency_seconds", "Time of a frame in each stage", labels=["pipeline", "stage"]
         )
@@ -74,11 +87,17 @@ class RunnerCollector(Collector):
             live.add_metric([name, state], n)
         for name, totals in self._runner.totals.collect(streams).items():
             begun.add_metric([name], totals.streams)
-            for outcome, n in totals.frames.items():
-                frames.add_metric([name, outcome], n)
+            for metric, counts in (
+                (frames, totals.frames),
+                (faults, totals.faults),
+                (params, totals.params),
+                (ends, totals.ends),
+            ):
+                for label, n in counts.items():
+                    metric.add_metric([name, label], n)
             for stage, histogram in totals.stages.items():
                 latency.add_metric([name, stage], _buckets(histogram), histogram.sum_ms / 1000)
-        yield from (live, begun, frames, latency)
+        yield from (live, begun, frames, faults, params, ends, latency)
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:

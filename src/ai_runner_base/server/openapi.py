@@ -121,6 +121,7 @@ _WORDS = {
     412: "The session has changed",
     415: "The body has another content type",
     422: "The body does not match the schema",
+    429: "More changes wait than a stream takes",
     500: "The runner's fault, or insufficient capacity",
     501: "Not installed here",
     503: "Not now",

@@ -143,10 +143,25 @@ class StreamStatus(BaseModel):
     params: dict[str, Any]
 
 
+class EndedStream(BaseModel):
+    """One stream that is over; `ended_ms` in milliseconds since the epoch."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    id: str
+    model_id: str
+    state: str
+    end_reason: str
+    ended_ms: int
+    frames: dict[str, int]
+    faults: dict[str, int]
+
+
 class StreamList(BaseModel):
-    """All live streams."""
+    """All live streams, and the last ones that ended, oldest first."""
 
     streams: list[StreamStatus]
+    ended: list[EndedStream] = Field(default_factory=list)
 
 
 class PipelineInfo(BaseModel):

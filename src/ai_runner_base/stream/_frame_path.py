@@ -22,6 +22,8 @@ from ._pace import Pace
 from .overlay import Overlay
 
 _SPARE_PICTURES = 2
+_OLD_TIMELINE_S = 2
+"""A result this far behind the last one is of a new timeline, not late (the decoder's limit, too)."""
 
 
 @dataclass
@@ -62,6 +64,10 @@ class FramePath:
         self._pace: Pace | None = None
         self._order = threading.Lock()
         self._last_time: Fraction | None = None
+        self._newest_input: Fraction | None = None
+        self._last_seq = 0
+        self._first_seq = 0
+        """Results of frames before this one belong to a timeline that the input has left."""
         self._overlay: Overlay | None = None
         self._spare = [np.empty((0, 0, 3), np.uint8) for _ in range(_SPARE_PICTURES)]
 
@@ -75,6 +81,7 @@ class FramePath:
         """Give a picture to the worker, newest wins; show a waiting picture where there is none."""
         now_s = time.monotonic()
         self.taken.tick(now_s)
+        self._follow(picture)
         if self._pace is not None and not self._pace.admit(picture.pts * picture.time_base):
             self.drops.above_max_fps += 1
             return
@@ -87,7 +94,15 @@ class FramePath:
             return
         self._fitter.into(picture, slot.array)
         stamps = Stamps(received_ns=picture.received_ns, decoded_ns=picture.decoded_ns)
-        self._session.commit(slot, picture.pts, picture.time_base, stamps)
+        self._last_seq = self._session.commit(slot, picture.pts, picture.time_base, stamps)
+
+    def _follow(self, picture: Picture) -> None:
+        """Begin a new timeline where the input's has jumped back; what is under way belongs to the old one."""
+        at = picture.pts * picture.time_base
+        if self._newest_input is not None and at <= self._newest_input:
+            with self._order:
+                self._last_time, self._first_seq = None, self._last_seq + 1
+        self._newest_input = at
 
     def _show_waiting(self, picture: Picture, now_s: float) -> None:
         if not self.caption:
@@ -100,7 +115,8 @@ class FramePath:
             if self._overlay is None:
                 self._overlay = Overlay(*self.output_size)
             self._overlay.draw(pixels, self.caption, now_s)
-        self._send(pixels, picture.pts, picture.time_base, None, lambda: self._spare.append(pixels))
+        when = picture.pts, picture.time_base
+        self._send(pixels, *when, None, lambda: self._spare.append(pixels))
 
     def _spare_picture(self) -> Pixels | None:
         try:
@@ -119,7 +135,8 @@ class FramePath:
             self.given.tick(now_s)
             self._remember(output.array, now_s)
         self.on_result(output)
-        self._send(output.array, output.pts, output.time_base, output.stamps, output.release)
+        when = output.pts, output.time_base
+        self._send(output.array, *when, output.stamps, output.release, output.seq)
 
     def _remember(self, pixels: Pixels, now_s: float) -> None:
         height, width = pixels.shape[:2]
@@ -129,16 +146,28 @@ class FramePath:
             self._overlay.remember(pixels, now_s)
 
     def _send(
-        self, pixels: Pixels, pts: int, time_base: Fraction, stamps: Stamps | None, done: Callable[[], Any]
+        self,
+        pixels: Pixels,
+        pts: int,
+        time_base: Fraction,
+        stamps: Stamps | None,
+        done: Callable[[], Any],
+        seq: int = 0,
     ) -> None:
         with self._order:
-            late = self._last_time is not None and pts * time_base <= self._last_time
+            late = self._is_late(pts * time_base, seq)
             if not late:
                 self._last_time = pts * time_base
                 self._sink.submit(pixels, pts, time_base, stamps, done)
         if late:
             self.drops.late += 1
             done()
+
+    def _is_late(self, at: Fraction, seq: int) -> bool:
+        """:param seq: of the input frame; 0: a waiting picture, or a pipeline that makes up its own times"""
+        if 0 < seq < self._first_seq:
+            return True
+        return self._last_time is not None and self._last_time - _OLD_TIMELINE_S <= at <= self._last_time
 
     def sent(self, stamps: Stamps) -> None:
         """Measure a result whose bytes are on their way. Any thread."""

@@ -26,6 +26,7 @@ class Record:
         self.params_s: float | None = None
         self.error_s: float | None = None
         self.restart_s: float | None = None
+        self.replaced_s: float | None = None
         self.last_error: str | None = None
         self.restart_logs: list[str] | None = None
 
@@ -50,6 +51,10 @@ class Record:
         self.restart_s = self.loaded_s = time.monotonic()
         self.restart_logs = list(logs)
 
+    def replaced(self) -> None:
+        """Note that a worker was replaced because nothing came from it."""
+        self.replaced_s = time.monotonic()
+
     def snapshot(
         self, *, worker_failed: bool, worker_ready: bool, taken: FpsMeter, given: FpsMeter
     ) -> Snapshot:
@@ -68,6 +73,7 @@ class Record:
             since_output_s=age_s(given.last_s),
             since_error_s=age_s(self.error_s),
             since_restart_s=age_s(self.restart_s),
+            since_replaced_s=age_s(self.replaced_s),
             input_fps=taken.fps(now_s),
             output_fps=given.fps(now_s),
             previous=self.state,

@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 
-from ..errors import RunnerError
 from ..media import LiveEncoderOptions
 from ..trickle import (
     ChannelReader,
     ChannelWriter,
     ClientOptions,
-    JsonPublisher,
-    JsonSubscriber,
     Publisher,
     Subscriber,
     TrickleServer,
 )
+from ._side_channels import EventsChannel, follow_control
 from .events import TRACE
 from .pool import Seat
 from .runner import StreamRequest
 from .stream import Stream
 from .trickle_ends import TrickleSink, TrickleSource
 
-log = logging.getLogger(__name__)
-
 VIDEO_MIME = "video/mp2t"
 EVENTS_MIME = "application/json"
 EVENTS_LINGER_S = 0.3
 """Between the last event and the end of its channel: a reader that has not asked yet would get a 404 instead."""
+
+
+OUTPUT_FAILURES = 5
+"""Segments in a row that the output's peer may miss: an outage of some ten seconds, less than the thirty after which a
+gateway moves a stream (contract 1.9)."""
+INPUT_RETRIES = 16
+"""Failed requests in a row, half a second apart, before the input's peer is given up: about as long."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,14 @@ class Connector:
         if self.embedded and (name := self._embedded_name(url)):
             self.embedded.create(name, VIDEO_MIME)
             return self.embedded.subscribe(name)
-        return Subscriber(self.http, url, options=self.client)
+        return Subscriber(self.http, url, options=replace(self.client, retries=INPUT_RETRIES))
 
     def writer(self, url: str, mime: str = VIDEO_MIME) -> ChannelWriter:
         """Open a channel for writing."""
         if self.embedded and (name := self._embedded_name(url)):
             self.embedded.create(name, mime)
             return self.embedded.publish(name)
-        return Publisher(self.http, url, mime, options=self.client)
+        return Publisher(self.http, url, mime, options=replace(self.client, failures=OUTPUT_FAILURES))
 
     def _embedded_name(self, url: str) -> str:
         for origin in self.embedded_origins:
@@ -100,7 +102,7 @@ class LiveStream:
         """Carry the stream and its channels until it ends."""
         async with contextlib.AsyncExitStack() as channels:
             if self._request.events_url:
-                await self._send_events(channels)
+                self._send_events(channels)
             self._trace("runner_receive_stream_request")
             control = asyncio.create_task(self._follow_control(), name="control")
             try:
@@ -116,21 +118,17 @@ class LiveStream:
         self.stream.note_error(message)
         self.stream.stop(message)
 
-    async def _send_events(self, channels: contextlib.AsyncExitStack) -> None:
+    def _send_events(self, channels: contextlib.AsyncExitStack) -> None:
         """Send the stream's events; the channel is ended with the stream, as gateways expect (contract 1.9)."""
-        publisher = JsonPublisher(self._connector.writer(self._request.events_url, EVENTS_MIME))
-        channels.push_async_callback(publisher.aclose, delete=True)
+        url, faults = self._request.events_url, self.stream.faults
+        events = EventsChannel(lambda: self._connector.writer(url, EVENTS_MIME), faults.add)
+        channels.push_async_callback(events.aclose)
         channels.push_async_callback(asyncio.sleep, EVENTS_LINGER_S)
-        self.stream.events.listen(publisher.put)
+        self.stream.events.listen(events.put)
 
     async def _follow_control(self) -> None:
-        if not self._request.control_url:
-            return
-        try:
-            async with JsonSubscriber(
-                self._connector.reader(self._request.control_url), latest=True
-            ) as messages:
-                async for params in messages:
-                    await self.stream.control(params)
-        except RunnerError as error:
-            log.warning("control channel: %s", error)
+        url = self._request.control_url
+        if url:
+            await follow_control(
+                lambda: self._connector.reader(url), self.stream.control, self.stream.faults.add
+            )

@@ -20,6 +20,10 @@ STATUS_INTERVAL_S = 10.0
 """A gateway moves a stream whose events channel is silent for 30 s."""
 ERROR_INTERVAL_S = 1.0
 KEPT_EVENTS = 50
+MAX_MESSAGE = 2000
+"""Characters of an error's text, of whose end the cause is part; a pipeline may put a whole tensor into it."""
+MAX_LOG_CHARACTERS = 20_000
+"""Of the last lines in a restart event."""
 
 Listener = Callable[[dict[str, Any]], object]
 
@@ -27,6 +31,23 @@ Listener = Callable[[dict[str, Any]], object]
 def now_ms() -> int:
     """Return milliseconds since the epoch, the unit of every timestamp in events."""
     return time.time_ns() // 1_000_000
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return the beginning and the end of a text that is longer than `limit` characters."""
+    half = limit // 2
+    return text if len(text) <= limit else f"{text[:half]} […] {text[-half:]}"
+
+
+def last_lines(lines: list[str], limit: int) -> list[str]:
+    """Return the last lines that have at most `limit` characters in all."""
+    kept: list[str] = []
+    for line in reversed(lines):
+        limit -= len(line)
+        if limit < 0:
+            break
+        kept.append(line)
+    return kept[::-1]
 
 
 class Events:
@@ -55,7 +76,7 @@ class Events:
 
     def error(self, message: str) -> None:
         """Report an error; within a second of the last one it waits for `tick`, replacing a waiting one."""
-        self._pending_error = message
+        self._pending_error = shortened(message, MAX_MESSAGE)
         self.tick()
 
     def tick(self) -> None:
@@ -76,6 +97,6 @@ class Events:
             pipeline=self._pipeline,
             restart_count=count,
             restart_time=time.time(),
-            restart_logs=logs,
+            restart_logs=last_lines(logs, MAX_LOG_CHARACTERS),
             reason=reason,
         )

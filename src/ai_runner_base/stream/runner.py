@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,6 +15,7 @@ from ..errors import CapacityError
 from ..log_context import set_stream_ids
 from ..supervisor import Failed, WorkerEvent, WorkerState
 from ._totals import Totals
+from .events import now_ms
 from .pool import Pool, Seat
 from .state import HEALTH, Snapshot, StreamState, evaluate
 from .stream import Stream
@@ -21,6 +24,7 @@ log = logging.getLogger(__name__)
 
 CLOSE_LIMIT_S = 10.0
 REVIVE_AFTER_S = 60.0
+KEPT_ENDED = 20
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,16 @@ class Runner:
     def __init__(self, pool: Pool, connect: Connect) -> None:
         self.pool = pool
         self.streams: dict[str, Stream] = {}
+        self.ended: deque[dict[str, Any]] = deque(maxlen=KEPT_ENDED)
+        """How the last streams ended, oldest first."""
         self.totals = Totals()
         self._connect = connect
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._revivals: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._admitting: set[str] = set()
+        self._none_admitted = asyncio.Event()
+        self._none_admitted.set()
 
     async def start(self) -> None:
         """Start the workers; pipelines load in the background."""
@@ -79,13 +88,17 @@ class Runner:
     async def aclose(self) -> None:
         """End all streams, then all workers; bounded in time."""
         self._closing = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                await self._none_admitted.wait()  # a worker that is just being taken would outlive the pool
         for stream in list(self.streams.values()):
             stream.stop("the runner shuts down")
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=CLOSE_LIMIT_S)
-        for task in [*self._tasks.values(), *self._revivals]:
+        late = [*self._tasks.values(), *self._revivals]
+        for task in late:
             task.cancel()
-        await asyncio.gather(*self._revivals, return_exceptions=True)
+        await asyncio.gather(*late, return_exceptions=True)
         await self.pool.aclose()
 
     def on_worker_event(self, seat: Seat, event: WorkerEvent) -> None:
@@ -114,23 +127,43 @@ class Runner:
         :raises CallerError: unknown pipeline, or parameters that it refuses
         :raises CapacityError: no worker is free
         """
+        id = self._new_id(request)
+        with self._admission(id):
+            self._check_open()
+            seat = await self.pool.take(request.model_id, id)
+            try:
+                connected = (connect or self._connect)(request, id, seat)
+                await connected.stream.prepare()
+                if self._closing:
+                    connected.stream.abandon()
+                    self._check_open()
+            except BaseException:
+                seat.taken_by = None
+                raise
+            self.streams[id] = connected.stream
+            self._tasks[id] = asyncio.create_task(self._carry(request, connected, seat), name=f"stream {id}")
+        return connected.stream
+
+    def _check_open(self) -> None:
         if self._closing:
             raise CapacityError("the runner shuts down")
-        id = self._new_id(request)
-        seat = await self.pool.take(request.model_id, id)
+
+    @contextlib.contextmanager
+    def _admission(self, id: str) -> Iterator[None]:
+        """Reserve an id until its stream is there, and let `aclose` know."""
+        self._admitting.add(id)
+        self._none_admitted.clear()
         try:
-            connected = (connect or self._connect)(request, id, seat)
-            await connected.stream.prepare()
-        except BaseException:
-            seat.taken_by = None
-            raise
-        self.streams[id] = connected.stream
-        self._tasks[id] = asyncio.create_task(self._carry(request, connected, seat), name=f"stream {id}")
-        return connected.stream
+            yield
+        finally:
+            self._admitting.discard(id)
+            if not self._admitting:
+                self._none_admitted.set()
 
     def _new_id(self, request: StreamRequest) -> str:
         wanted = request.stream_id or request.gateway_request_id
-        return wanted if wanted and wanted not in self.streams else uuid.uuid4().hex[:12]
+        taken = wanted in self.streams or wanted in self._admitting
+        return wanted if wanted and not taken else uuid.uuid4().hex[:12]
 
     async def _carry(self, request: StreamRequest, connected: Connected, seat: Seat) -> None:
         stream = connected.stream
@@ -142,15 +175,23 @@ class Runner:
         log.info(
             "stream starts: %s from %s to %s", stream.pipeline, request.subscribe_url, request.publish_url
         )
+        stream.on_worker_free = lambda: self._free(seat, stream)
         try:
             await connected.run()
         except Exception:
             log.exception("stream failed")
         finally:
-            seat.taken_by = None
+            self._free(seat, stream)
             self.streams.pop(stream.id, None)
             self.totals.end(stream)
+            self.ended.append(_ended(stream))
             self._tasks.pop(stream.id, None)
+
+    @staticmethod
+    def _free(seat: Seat, stream: Stream) -> None:
+        """Let others have the worker; a peer that is slow to take the last words must not keep it."""
+        if seat.taken_by == stream.id:
+            seat.taken_by = None
 
     async def stop_stream(self, id: str, reason: str) -> None:
         """End one stream and wait until it is closed."""
@@ -204,6 +245,19 @@ class Runner:
             "default_params": info.default_params if info else None,
             "log_tail": list(first.log_tail),
         }
+
+
+def _ended(stream: Stream) -> dict[str, Any]:
+    """Describe a stream that is over, for ``GET /streams``."""
+    return {
+        "id": stream.id,
+        "model_id": stream.pipeline,
+        "state": str(stream.state),
+        "end_reason": stream.end_reason or "failed; the runner's log has the traceback",
+        "ended_ms": now_ms(),
+        "frames": stream.frame_counts(),
+        "faults": stream.fault_counts(),
+    }
 
 
 def _on_demand(name: str) -> dict[str, Any]:

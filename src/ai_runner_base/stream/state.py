@@ -1,8 +1,9 @@
 """The state machine of a stream: one table of (condition, next state), first match wins.
 
 The states, limits and their order are those that Livepeer's gateways and orchestrators act on (live runner contract,
-upstream's process guardian). Differences on purpose: no rule knows a pipeline's name, and a frame rate that is
-not known yet is no reason to call a stream degraded.
+upstream's process guardian). Differences on purpose: no rule knows a pipeline's name, a frame rate that is not known
+yet is no reason to call a stream degraded, and a worker from which nothing comes is replaced before the stream is
+given up.
 
 This file knows no clock, no process and no socket; `Snapshot` carries everything.
 """
@@ -34,6 +35,7 @@ class StreamState(enum.StrEnum):
 LOAD_LIMIT_S = 180.0
 NO_INPUT_STOP_S = 60.0
 NO_INPUT_ERROR_S = 90.0
+REPLACE_AGAIN_S = 60.0
 FIRST_OUTPUT_GRACE_S = 2.0
 FIRST_OUTPUT_LIMIT_S = 10.0
 OUTPUT_STALL_S = 5.0
@@ -58,6 +60,8 @@ class Snapshot:
     """Since the last frame that the pipeline made; overlays do not count."""
     since_error_s: float | None = None
     since_restart_s: float | None = None
+    since_replaced_s: float | None = None
+    """Since this stream last had its worker replaced for want of output."""
     input_fps: float | None = None
     output_fps: float | None = None
     previous: StreamState | None = None
@@ -79,6 +83,14 @@ def _below(fps: float | None, limit: float) -> bool:
     return fps is not None and fps < limit
 
 
+def _stalled(s: Snapshot) -> bool:
+    return _output_age(s) > s.since_input_s + 1 and _output_age(s) > OUTPUT_STALL_S
+
+
+def _may_replace(s: Snapshot) -> bool:
+    return not _within(s.since_replaced_s, REPLACE_AGAIN_S)
+
+
 def _slow_output(s: Snapshot) -> bool:
     wanted = 10.0 if s.input_fps is None else min(10.0, 0.8 * s.input_fps)
     return _output_age(s) > STALE_S or _below(s.output_fps, wanted)
@@ -86,11 +98,15 @@ def _slow_output(s: Snapshot) -> bool:
 
 @dataclass(frozen=True)
 class Rule:
-    """One row of the table."""
+    """One row of the table.
+
+    :param replaces_worker: the worker is of no use: end it, so that there is another one for this stream or the next
+    """
 
     name: str
     when: Callable[[Snapshot], bool]
     then: StreamState
+    replaces_worker: bool = False
 
 
 _S = StreamState
@@ -115,12 +131,10 @@ RULES: tuple[Rule, ...] = (
         lambda s: _nothing_since_load(s) and s.since_load_s < FIRST_OUTPUT_LIMIT_S,
         _S.DEGRADED_INFERENCE,
     ),
-    Rule("never any output", _nothing_since_load, _S.ERROR),
-    Rule(
-        "output stalled",
-        lambda s: _output_age(s) > s.since_input_s + 1 and _output_age(s) > OUTPUT_STALL_S,
-        _S.ERROR,
-    ),
+    Rule("no output at all", lambda s: _nothing_since_load(s) and _may_replace(s), _S.LOADING, True),
+    Rule("never any output", _nothing_since_load, _S.ERROR, True),
+    Rule("no output any more", lambda s: _stalled(s) and _may_replace(s), _S.LOADING, True),
+    Rule("output stalled", _stalled, _S.ERROR, True),
     Rule("error lately", lambda s: _within(s.since_error_s, RECENT_ERROR_S), _S.DEGRADED_INFERENCE),
     Rule("restart lately", lambda s: _within(s.since_restart_s, RECENT_RESTART_S), _S.DEGRADED_INFERENCE),
     Rule("input stale", lambda s: s.since_input_s > STALE_S, _S.DEGRADED_INPUT),

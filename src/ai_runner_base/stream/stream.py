@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ..errors import CallerError, RunnerError
 from ..media import AudioPacket, MediaInfo
 from ..supervisor import (
     Failed,
+    ParamsApplied,
+    ParamsTakenBack,
     PipelineReported,
     Ready,
     Reloaded,
@@ -23,10 +25,14 @@ from ..supervisor import (
     Restarted,
     Supervisor,
     WorkerEvent,
+    WorkerFailed,
+    WorkerInfo,
     WorkerState,
 )
 from ._ends import Feed, Sink, Source
+from ._faults import Faults
 from ._frame_path import FramePath
+from ._parameters import Parameters, size_of
 from ._record import Record
 from .events import STATUS_INTERVAL_S, Events
 from .output import Output
@@ -35,7 +41,9 @@ from .state import NO_INPUT_STOP_S, StreamState, evaluate
 log = logging.getLogger(__name__)
 
 CLOSE_LIMIT_S = 5.0
-DEFAULT_SIZE_PX = 512
+PREPARE_LIMIT_S = 3.0
+"""A gateway gives the whole chain of requests 5 s (contract 1.3); a worker that takes longer is waited for later."""
+FIRST_PARAMS_ATTEMPTS = 2
 
 
 class Stream:
@@ -58,23 +66,31 @@ class Stream:
         output: Output | None = None,
     ) -> None:
         self.id, self.pipeline, self.output = id, pipeline, output
-        self.params = dict(params)
         self.events = Events(pipeline)
+        self.on_worker_free: Callable[[], None] = lambda: None
+        """Called once the stream has let go of its worker, before its ends are closed."""
         self.end_reason = ""
         self.record = Record()
+        self.faults = Faults(source, sink)
         self._supervisor, self._source, self._sink = supervisor, source, sink
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[str] = self._loop.create_future()
-        self._first_params: asyncio.Task[None] | None = None
+        self._parameters = Parameters(supervisor, params, self._params_applied)
+        self._giving: asyncio.Task[None] | None = None
+        self._attempts = 0
+        self._defaults = supervisor.info.default_params if supervisor.info else {}
+        size = size_of(params, self._defaults)
         self._session = supervisor.open_session(
-            request_id=id, on_output=lambda output: self.frames.give(output), on_error=self.note_error
+            request_id=id,
+            on_output=lambda output: self.frames.give(output),
+            on_error=lambda _: None,  # comes as an event, too
         )
-        size = self._size_of(self.params)
         self.frames = FramePath(self._session, sink, *size)
 
-    @staticmethod
-    def _size_of(params: Mapping[str, Any]) -> tuple[int, int]:
-        return int(params.get("width", DEFAULT_SIZE_PX)), int(params.get("height", DEFAULT_SIZE_PX))
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters in force, or wanted first."""
+        return self._parameters.current
 
     @property
     def state(self) -> StreamState:
@@ -86,19 +102,32 @@ class Stream:
     async def prepare(self) -> None:
         """Give the parameters to a worker that is ready, so that bad ones are refused before the stream is admitted.
 
+        A worker that does not answer soon is not waited for: what it says later ends the stream, or begins it.
+
         :raises CallerError: the pipeline refuses them
+        :raises PipelineError: it fails over them
         """
         if self._supervisor.state is not WorkerState.READY:
             return
+        self._giving = self._loop.create_task(self._give_params(), name=f"stream {self.id} parameters")
         try:
-            await self._apply(self.params)
+            await asyncio.wait({self._giving}, timeout=PREPARE_LIMIT_S)
+            if self._giving.done():
+                self._giving.result()
         except BaseException:
-            self._session.close()
+            self.abandon()
             raise
-        self.frames.hold = False
+
+    def abandon(self) -> None:
+        """Let go of the worker instead of running."""
+        if self._giving is not None:
+            self._giving.cancel()
+        self._session.close()
 
     async def run(self) -> str:
         """Carry the stream until it ends; return why. Never raises for what a stream can meet."""
+        if self._giving is not None:
+            self._giving.add_done_callback(self._params_given)
         self._adopt_worker()
         self._sink.start(self.frames.sent)
         self._source.start(Feed(self._on_info, self.frames.take, self._on_audio, self._on_source_end))
@@ -106,7 +135,7 @@ class Stream:
         try:
             self.end_reason = await asyncio.shield(self._ended)
         finally:
-            tasks = [task for task in (watch, self._first_params) if task]
+            tasks = [task for task in (watch, self._giving) if task]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -122,6 +151,7 @@ class Stream:
     async def _close(self) -> None:
         await self._within_limit("source", self._source.aclose())
         self._session.close()
+        self.on_worker_free()
         await self._within_limit("sink", self._sink.aclose())
         if self.state is not StreamState.ERROR:
             self.record.enter(StreamState.OFFLINE)
@@ -154,30 +184,30 @@ class Stream:
     # --- parameters -------------------------------------------------------------------------------------------------
 
     async def patch_params(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Merge `changes` into the running parameters and apply the whole; see `replace_params`."""
-        return await self.replace_params({**self.params, **changes})
+        """Merge `changes` into the parameters that are in force by then; see `replace_params`."""
+        return await self._parameters.change(lambda current: self._same_size({**current, **changes}))
 
     async def replace_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Apply the complete parameters.
+        """Apply the complete parameters, after those changes that wait already.
 
         :returns: ``params`` now in force, ``from_frame`` they hold from, ``reloading``
-        :raises CallerError: the pipeline refuses them, or they change the picture's size, which is fixed per stream;
-            the running parameters are untouched
+        :raises CallerError: the pipeline refuses them, or they change the picture's size, which is fixed per stream,
+            or too many changes wait; the running parameters are untouched
         """
-        size = self._size_of(params)
+        return await self._parameters.change(lambda _: self._same_size(params))
+
+    def _same_size(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        size = size_of(params, self._defaults)
         if size != (self.frames.width, self.frames.height):
             raise CallerError(
                 f"a stream keeps its size, {self.frames.width}x{self.frames.height}; asked for {size[0]}x{size[1]}",
                 hint="start a new stream for another size",
             )
-        return await self._apply(params)
+        return params
 
-    async def _apply(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        applied = await self._supervisor.update_params(dict(params))
-        self.params = dict(applied.params)
+    def _params_applied(self, applied: ParamsApplied) -> None:
         self.frames.output_size = applied.output_size or self.frames.output_size
         self.record.params_changed()
-        return {"params": self.params, "from_frame": applied.from_seq, "reloading": applied.reloading}
 
     async def control(self, params: Mapping[str, Any]) -> None:
         """Apply parameters from the control channel; a failure becomes an event."""
@@ -191,43 +221,66 @@ class Stream:
     def on_worker_event(self, event: WorkerEvent) -> None:
         """Take an event of the stream's supervisor. On the event loop."""
         match event:
-            case Ready():
-                self._adopt_worker()
+            case Ready(info):
+                self._adopt_worker(info)
             case Reloading(takes_frames=takes):
-                self.frames.hold = not takes
+                self.frames.hold = not takes or not self._parameters.given
                 self.frames.caption = self._caption("loading")
             case Reloaded():
-                self.frames.hold = False
-                self.record.loaded()
+                self._adopt_worker()
             case Restarted(reason, log_tail, count):
                 self.frames.caption = self._caption("restarting")
                 self.record.restarted(log_tail)
+                self.faults.add("worker_restart")
                 self.events.restart(count, list(log_tail), reason)
-            case PipelineReported(message=message):
+            case ParamsTakenBack(instead=instead):
+                self._params_taken_back(has_others=instead is not None)
+            case PipelineReported(message=message, suppressed=suppressed):
+                self.faults.add("pipeline_error", 1 + suppressed)
                 self.note_error(message)
             case Failed(error):
+                self.faults.add("worker_failed")
                 self.note_error(f"the worker gave up: {error}")
+
+    def _params_taken_back(self, *, has_others: bool) -> None:
+        """Without earlier parameters of its own the stream must not go on: nobody asked for the pipeline's."""
+        self.faults.add("params_taken_back")
+        self.note_error("parameters taken back: workers die of them, one after the other")
+        if not has_others or self._parameters.outcomes["applied"] < 2:
+            self.stop("parameters kill the worker")
 
     def _caption(self, words: str) -> str:
         return words if self.params.get("show_reloading_frame", True) else ""
 
-    def _adopt_worker(self) -> None:
-        """Let frames through once the worker has the stream's parameters; after a restart it has them already."""
+    def _adopt_worker(self, started: WorkerInfo | None = None) -> None:
+        """Let frames through once the worker has the stream's parameters.
+
+        :param started: a worker that has just started; a successor has them, or those that it was given instead
+        """
         if self._supervisor.state is not WorkerState.READY:
             return
         self.record.loaded()
-        if self.frames.hold and self._first_params is None:
-            self._first_params = self._loop.create_task(self._give_first_params())
+        if self._parameters.given:
+            if started is not None:
+                self._parameters.adopt(started.params)
+            self.frames.hold = False
+        elif self._giving is None or self._giving.done():
+            self._giving = self._loop.create_task(self._give_params(), name=f"stream {self.id} parameters")
+            self._giving.add_done_callback(self._params_given)
 
-    async def _give_first_params(self) -> None:
-        try:
-            await self._apply(self.params)
-        except RunnerError as error:
-            self.note_error(f"parameters not applied: {error}")
-            if isinstance(error, CallerError):
-                self.stop(f"parameters refused: {error}")
-                return
-        self.frames.hold = False
+    async def _give_params(self) -> None:
+        self._attempts += 1
+        await self._parameters.give()
+        self.frames.hold = self._supervisor.state is WorkerState.RELOADING and not self._session.ready
+
+    def _params_given(self, giving: asyncio.Task[None]) -> None:
+        """A worker that died meanwhile has a successor, which is tried as well; anything else ends the stream."""
+        error = None if giving.cancelled() else giving.exception()
+        if error is None:
+            return
+        self.note_error(f"parameters not applied: {error}")
+        if not isinstance(error, WorkerFailed) or self._attempts >= FIRST_PARAMS_ATTEMPTS:
+            self.stop(f"parameters refused: {error}")
 
     def note_error(self, message: str) -> None:
         """Report something that went wrong; the stream goes on."""
@@ -241,10 +294,16 @@ class Stream:
         while True:
             await asyncio.sleep(1)
             self._evaluate()
+            self._tell_faults()
             self.events.tick()
             if time.monotonic() >= next_status_s:
                 next_status_s += STATUS_INTERVAL_S
                 self.events.emit("status", **self.report(), stages=self.frames.stages.summary())
+
+    def _tell_faults(self) -> None:
+        sentence, counts = self.faults.news()
+        if counts:
+            self.events.emit("fault", pipeline=self.pipeline, message=sentence, counts=counts)
 
     def _evaluate(self) -> None:
         snapshot = self.record.snapshot(
@@ -257,6 +316,8 @@ class Stream:
         if rule.then is not self.state:
             log.info("%s → %s: %s", self.state, rule.then, rule.name)
             self.record.enter(rule.then)
+        if rule.replaces_worker and self._supervisor.replace_worker(rule.name):
+            self.record.replaced()
         if rule.then is StreamState.ERROR:
             self.note_error(f"stream given up: {rule.name}")
             self.stop(f"given up: {rule.name}")
@@ -271,6 +332,15 @@ class Stream:
                 self.frames.taken, self.frames.given, self.params, self._supervisor.restart_count
             ),
         }
+
+    def fault_counts(self) -> dict[str, int]:
+        """Return what went wrong so far, by kind."""
+        refused = {f"params_{name}": n for name, n in self.param_counts().items() if name != "applied"}
+        return {**self.faults.counts(), **refused}
+
+    def param_counts(self) -> dict[str, int]:
+        """Return changes of parameters so far, by outcome."""
+        return dict(self._parameters.outcomes)
 
     def frame_counts(self) -> dict[str, int]:
         """Return what became of the frames so far, by outcome."""
@@ -295,6 +365,7 @@ class Stream:
             "report": self.report(),
             "stages": self.frames.stages.summary(),
             "frames": self.frame_counts(),
+            "faults": self.fault_counts(),
             "source": self._source.status(),
             "sink": self._sink.status(),
             "events": list(self.events.recent),

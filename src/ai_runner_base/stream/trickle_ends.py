@@ -45,6 +45,7 @@ class TrickleSource:
         self._pump: asyncio.Task[None] | None = None
         self._segments = 0
         self._incomplete = 0
+        self._failure: RunnerError | None = None
 
     def start(self, feed: Feed) -> None:
         """Begin reading and decoding."""
@@ -53,7 +54,7 @@ class TrickleSource:
             on_video=feed.on_video,
             on_audio=feed.on_audio,
             on_info=feed.on_info,
-            on_end=feed.on_end,
+            on_end=lambda error: feed.on_end(self._failure or error),
         )
         self._decoder.start()
         self._pump = asyncio.create_task(self._read(), name="trickle source")
@@ -63,7 +64,7 @@ class TrickleSource:
             async for segment in self._reader:
                 await self._read_segment(segment)
         except RunnerError as error:
-            log.warning("input: %s", error)
+            self._failure = error
         finally:
             self._pipe.close()
 
@@ -92,6 +93,7 @@ class TrickleSource:
             "kind": "trickle",
             "segments": self._segments,
             "incomplete_segments": self._incomplete,
+            "retried": self._reader.retried,
             **decoder,
         }
 
@@ -124,6 +126,7 @@ class TrickleSink:
         self._changed = asyncio.Event()
         self._finished = False
         self._skipped_bytes = 0
+        self._skipped_segments = 0
         self._sent_bytes = 0
         self._pump: asyncio.Task[None] | None = None
 
@@ -187,6 +190,7 @@ class TrickleSink:
 
     def _enqueue(self, data: bytes, cut: Cut | None) -> None:
         if self._waiting_bytes + len(data) > OUTPUT_BUFFER_BYTES:
+            self._skipped_segments += not self._skipping
             self._skipping = True
         elif cut is not None:
             self._skipping = False
@@ -264,6 +268,9 @@ class TrickleSink:
             "kind": "trickle",
             "waiting_bytes": self._waiting_bytes,
             "skipped_bytes": self._skipped_bytes,
+            "skipped_segments": self._skipped_segments,
+            "failed_segments": self._writer.segments_failed,
             "written_bytes": self._sent_bytes,
+            "encoder": self._options.video.codec,
             **encoder,
         }
