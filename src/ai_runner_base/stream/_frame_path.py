@@ -22,8 +22,8 @@ from ._pace import Pace
 from .overlay import Overlay
 
 _SPARE_PICTURES = 2
-_OLD_TIMELINE_S = 2
-"""A result this far behind the last one is of a new timeline, not late (the decoder's limit, too)."""
+_JUMP_BACK_S = 2
+"""What is further behind the last picture than this is not late but of a new timeline (the decoder's limit, too)."""
 
 
 @dataclass
@@ -99,10 +99,11 @@ class FramePath:
     def _follow(self, picture: Picture) -> None:
         """Begin a new timeline where the input's has jumped back; what is under way belongs to the old one."""
         at = picture.pts * picture.time_base
-        if self._newest_input is not None and at <= self._newest_input:
+        newest = self._newest_input
+        if newest is not None and at < newest - _JUMP_BACK_S:
             with self._order:
-                self._last_time, self._first_seq = None, self._last_seq + 1
-        self._newest_input = at
+                self._last_time, self._first_seq, newest = None, self._last_seq + 1, None
+        self._newest_input = at if newest is None else max(at, newest)
 
     def _show_waiting(self, picture: Picture, now_s: float) -> None:
         if not self.caption:
@@ -167,7 +168,7 @@ class FramePath:
         """:param seq: of the input frame; 0: a waiting picture, or a pipeline that makes up its own times"""
         if 0 < seq < self._first_seq:
             return True
-        return self._last_time is not None and self._last_time - _OLD_TIMELINE_S <= at <= self._last_time
+        return self._last_time is not None and self._last_time - _JUMP_BACK_S <= at <= self._last_time
 
     def sent(self, stamps: Stamps) -> None:
         """Measure a result whose bytes are on their way. Any thread."""

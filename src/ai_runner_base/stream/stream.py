@@ -271,7 +271,7 @@ class Stream:
     async def _give_params(self) -> None:
         self._attempts += 1
         await self._parameters.give()
-        self.frames.hold = self._supervisor.state is WorkerState.RELOADING and not self._session.ready
+        self.frames.hold = False
 
     def _params_given(self, giving: asyncio.Task[None]) -> None:
         """A worker that died meanwhile has a successor, which is tried as well; anything else ends the stream."""
