@@ -16,8 +16,8 @@ from ._checks_package import (
 from ._checks_params import check_change, check_not_numbers, check_values
 
 _ORDERED = (
-    *(check_name, check_import, check_schema, check_handshake, check_prepare, check_finite),
-    *(check_load, check_frames, check_pictures, check_sizes, check_strange_frames),
+    *(check_name, check_import, check_schema, check_handshake, check_prepare),
+    *(check_load, check_frames, check_pictures, check_finite, check_sizes, check_strange_frames),
     *(check_values, check_not_numbers, check_change),
     *(check_live, check_output, check_memory),
     *(check_two_instances, check_restart, check_stop, check_cancel),

@@ -79,6 +79,7 @@ class Bench:
             spec,
             load_limit_s=options.load_limit_s,
             frame_limit_s=options.frame_limit_s,
+            answers_each=self.is_frame_pipeline,
             restarts=restarts,
         )
 

@@ -79,7 +79,7 @@ def require_size(answers: list[Answer], promised: tuple[int, int] | None) -> Non
     "pictures",
     "Black, white, noise and a single bright pixel are pictures like any other.",
     "Cameras start with black frames, and lenses get covered.",
-    needs="load",
+    needs="frames",
 )
 async def check_pictures(bench: Bench) -> str:
     """Push each extreme picture twice."""
@@ -99,7 +99,7 @@ async def check_pictures(bench: Bench) -> str:
     "sizes",
     "It works at every size that its parameters take, and gives the size that it promises.",
     "Viewers turn their phones, and operators choose sizes by what their GPU can do.",
-    needs="load",
+    needs="frames",
 )
 async def check_sizes(bench: Bench) -> str:
     """Set several sizes and push frames of them."""
@@ -110,7 +110,7 @@ async def check_sizes(bench: Bench) -> str:
         try:
             applied = await rig.update({**bench.initial, "width": width, "height": height})
             answers = await rig.push(moving(width, height, 3))
-            require_size(answers, applied.output_size)
+            require_size([a for a in answers if a.seq >= applied.from_seq], applied.output_size)
         except ParamsRejected:
             refused.append(name)
             continue
@@ -128,7 +128,7 @@ async def check_sizes(bench: Bench) -> str:
     "strange-frames",
     "A frame of a size that it does not expect costs one frame at most.",
     "Around a change of size, frames of the old one are still on their way. An exception is fine: it is reported.",
-    needs="load",
+    needs="frames",
 )
 async def check_strange_frames(bench: Bench) -> str:
     """Push frames of sizes that no parameter asked for, then ordinary ones."""
@@ -139,7 +139,8 @@ async def check_strange_frames(bench: Bench) -> str:
     missing = len(strange) - len(answers)
     if bench.is_frame_pipeline and missing and len(rig.reports) == reports:
         raise Broken(f"{missing} of {len(strange)} frames vanished without a report")
-    after = await rig.push(moving(*rig.size, 3), quiet=False)
-    if not after or (bench.is_frame_pipeline and len(after) < 3):
-        raise Broken(f"after them, {len(after)} of 3 ordinary frames were answered")
+    count = bench.options.frames
+    after = await rig.push(moving(*rig.size, count), quiet=False)
+    if not after or (bench.is_frame_pipeline and len(after) < count):
+        raise Broken(f"after them, {len(after)} of {count} ordinary frames were answered")
     return f"{len(answers)} of {len(strange)} answered, ordinary ones after them, too"

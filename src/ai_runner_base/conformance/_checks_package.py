@@ -10,8 +10,10 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from typing import IO
 
 from ..catalog import describe
 from ..errors import RunnerError
@@ -22,6 +24,8 @@ from ._schema import COMMON, complaints, own_properties
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _LONGEST_NAME = 64
 _TAIL_LINES = 15
+_TAIL_BYTES = 64 * 1024
+_PROBE_LIMIT_S = 60.0
 _PROBE = "ai_runner_base.conformance.probe"
 _OFFLINE = {
     **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
@@ -121,7 +125,7 @@ async def check_prepare(bench: Bench) -> str:
 async def _prepare(bench: Bench, more_env: Mapping[str, str], limit_s: float, what: str) -> float:
     words = ["-m", "ai_runner_base.worker", "--prepare", bench.installed.entry_point]
     started_s = time.monotonic()
-    code, text = await run_program(bench, words, more_env, limit_s)
+    code, text = await asyncio.to_thread(run_program, bench, words, more_env, limit_s)
     if code is None:
         raise Broken(f"{what} took more than {limit_s:g} s", text)
     if code:
@@ -133,12 +137,13 @@ async def _prepare(bench: Bench, more_env: Mapping[str, str], limit_s: float, wh
     "finite",
     "Black, white and noisy pictures give no NaN and no infinity.",
     "They are shown as black or white; in a pipeline with a memory they spread and stay.",
-    needs="import",
+    needs="frames",
 )
 async def check_finite(bench: Bench) -> str:
     """Look at raw results in the pipeline's own interpreter, before the runner makes bytes of them."""
-    limit_s = bench.options.load_limit_s + 60
-    code, text = await run_program(bench, ["-m", _PROBE, bench.installed.entry_point], {}, limit_s)
+    limit_s = 3 * bench.load_s + _PROBE_LIMIT_S
+    words = ["-m", _PROBE, bench.installed.entry_point]
+    code, text = await asyncio.to_thread(run_program, bench, words, {}, limit_s)
     if code is None:
         raise Broken(f"no answer within {limit_s:g} s", text)
     lines = [line for line in text.splitlines() if line.startswith('{"pictures"')]
@@ -152,34 +157,37 @@ async def check_finite(bench: Bench) -> str:
     return f"{answer['pictures']} pictures, {answer['kinds'] or 'none came back'}"
 
 
-async def run_program(
+def run_program(
     bench: Bench, words: Sequence[str], more_env: Mapping[str, str], limit_s: float
 ) -> tuple[int | None, str]:
-    """Run the pipeline's interpreter; with all that it has started, it ends by the limit.
+    """Run the pipeline's interpreter; with all that it has started, it ends by the limit. Blocks.
+
+    Its output goes to a file, not a pipe: a process that it leaves behind could hold a pipe open for ever.
 
     :returns: exit code, None when the time was over; the last lines of its output
     """
-    process = await asyncio.create_subprocess_exec(
-        str(bench.installed.python), "-I", *words,
-        env={**bench.environment, **more_env}, stdin=subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
-    tail = asyncio.create_task(_tail_of(process), name="tail of a program")
-    try:
-        async with asyncio.timeout(limit_s):
-            code: int | None = await process.wait()
-    except TimeoutError:
-        code = None
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-        lines = await tail
-    return code, lines
+    command = [str(bench.installed.python), "-I", *words]
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            command,
+            env={**bench.environment, **more_env},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        code: int | None = None
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = process.wait(limit_s)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        return code, _tail(output)
 
 
-async def _tail_of(process: asyncio.subprocess.Process) -> str:
-    lines: list[str] = []
-    while process.stdout is not None and (chunk := await process.stdout.read(64 * 1024)):
-        lines = ("\n".join(lines) + chunk.decode(errors="replace")).split("\n")[-4 * _TAIL_LINES :]
+def _tail(output: IO[bytes]) -> str:
+    output.seek(max(0, output.seek(0, os.SEEK_END) - _TAIL_BYTES))
+    lines = output.read().decode(errors="replace").splitlines()
     return "\n".join([line for line in lines if line.strip()][-_TAIL_LINES:])

@@ -14,7 +14,6 @@ from ._rig import Answer, Rig
 from ._rules import Broken, Skipped, rule
 from ._schema import edges, is_number, own_properties
 
-_STILL_FRAMES = 3
 _BEFORE, _AFTER = 4, 4
 """Frames pushed while the change is under way, and after it."""
 
@@ -23,12 +22,12 @@ _BEFORE, _AFTER = 4, 4
     "values",
     "Every parameter works at its lowest and highest value, with each choice, and with empty and long text.",
     "A slider's end is where people drag it first.",
-    needs="load",
+    needs="frames",
 )
 async def check_values(bench: Bench) -> str:
     """Set each value alone, the others as they are initially, and push a still scene."""
     rig = await bench.main()
-    bench.scenes = [_scene(bench.initial, await rig.push(_still(rig, _STILL_FRAMES)))]
+    bench.scenes = [_scene(bench.initial, await rig.push(_still(rig, bench.options.still_frames)))]
     wanted = list(_values(bench))
     deadline_s = time.monotonic() + bench.options.values_s
     tried = refused = 0
@@ -57,9 +56,10 @@ def _values(bench: Bench) -> Iterator[tuple[str, Any]]:
 
 async def _try_value(bench: Bench, rig: Rig, params: dict[str, Any]) -> None:
     applied = await rig.update(params)
-    answers = await rig.push(_still(rig, _STILL_FRAMES))
-    if bench.is_frame_pipeline and len(answers) < _STILL_FRAMES:
-        raise Broken(f"{len(answers)} of {_STILL_FRAMES} frames were answered")
+    count = bench.options.still_frames
+    answers = await rig.push(_still(rig, count))
+    if bench.is_frame_pipeline and len(answers) < count:
+        raise Broken(f"{len(answers)} of {count} frames were answered")
     bench.scenes.append(_scene(dict(applied.params), answers))
 
 
@@ -108,7 +108,7 @@ async def check_change(bench: Bench) -> str:
     one, other = _two_looks(bench)
     rig = await bench.main()
     await rig.update(one.params)
-    await rig.push(_still(rig, _STILL_FRAMES))
+    await rig.push(_still(rig, bench.options.still_frames))
     compared = 0
     for index in range(bench.options.changes):
         old, new = (one, other) if index % 2 == 0 else (other, one)

@@ -45,6 +45,11 @@ class CheckOptions:
         return 20 if self.quick else 60
 
     @property
+    def still_frames(self) -> int:
+        """How many frames of a still scene show what a value of a parameter does."""
+        return 3 if self.quick else 8
+
+    @property
     def long_run_frames(self) -> int:
         """How many frames the memory is watched over, if they fit into `long_run_s`."""
         return 300 if self.quick else 1000

@@ -48,6 +48,7 @@ class Answer:
     :param digest: of its pixels
     :param latency_s: from commit to return
     :param work_s: in the pipeline
+    :param returned_s: when it came back, on the monotonic clock
     """
 
     seq: int
@@ -57,6 +58,7 @@ class Answer:
     digest: bytes
     latency_s: float
     work_s: float
+    returned_s: float
 
 
 class Rig:
@@ -64,13 +66,22 @@ class Rig:
 
     :param load_limit_s: from start to ready
     :param frame_limit_s: longest time for one frame
+    :param answers_each: the pipeline gives one picture for each; else it may keep some for long
+    :param restarts: how often a worker that ends is replaced
     """
 
     def __init__(
-        self, spec: WorkerSpec, *, load_limit_s: float, frame_limit_s: float, restarts: int = 0
+        self,
+        spec: WorkerSpec,
+        *,
+        load_limit_s: float,
+        frame_limit_s: float,
+        answers_each: bool,
+        restarts: int = 0,
     ) -> None:
         self._load_limit_s = load_limit_s
         self._frame_limit_s = frame_limit_s
+        self._patience_s = 2 * frame_limit_s if answers_each else _PATIENCE_S
         self.options = SupervisorOptions(
             load_timeout_s=load_limit_s,
             frame_timeout_s=frame_limit_s,
@@ -190,10 +201,7 @@ class Rig:
 
         :raises Broken: the worker ended or hung
         """
-        slowest_s = max((answer.work_s for answer in self.answers), default=0.0)
-        patience_s = _PATIENCE_S + 3 * slowest_s
-        is_sync = "sync" in self.info.capabilities
-        await self._open_session().drain(self._frame_limit_s * 2 if is_sync else patience_s)
+        await self._open_session().drain(self._patience_s)
         await self._settle()
         if not self.alive:
             raise self._broken(self.supervisor.last_error, "its worker has ended")
@@ -255,6 +263,7 @@ class Rig:
                 hashlib.blake2b(output.array.data, digest_size=8).digest(),
                 (stamps.returned_ns - stamps.committed_ns) / 1e9 if stamps.committed_ns else 0.0,
                 (stamps.answered_ns - stamps.taken_ns) / 1e9,
+                stamps.returned_ns / 1e9,
             )
         )
         output.release()

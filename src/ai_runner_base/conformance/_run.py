@@ -6,7 +6,7 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from .. import __version__
@@ -85,8 +85,8 @@ async def _check(item: Rule, bench: Bench, findings: dict[str, Finding]) -> Find
 async def _outcome(item: Rule, bench: Bench, findings: dict[str, Finding]) -> tuple[Outcome, str, str]:
     if item.name in bench.options.skip:
         return Outcome.SKIPPED, "left out as asked", ""
-    if item.needs and findings[item.needs].outcome is Outcome.FAIL:
-        return Outcome.SKIPPED, f"needs {item.needs}", ""
+    if blocker := _blocker(item, findings):
+        return Outcome.SKIPPED, f"needs {blocker}", ""
     try:
         async with asyncio.timeout(_CHECK_LIMIT_S):
             return Outcome.PASS, await item.check(bench), ""
@@ -100,6 +100,15 @@ async def _outcome(item: Rule, bench: Bench, findings: dict[str, Finding]) -> tu
         return Outcome.FAIL, f"the check was not through after {_CHECK_LIMIT_S:g} s", ""
     except RunnerError as error:
         return Outcome.FAIL, str(error), getattr(error, "remote_traceback", "")
+
+
+def _blocker(item: Rule, findings: Mapping[str, Finding]) -> str:
+    """The broken rule without which there is nothing to check, however far up; empty when there is none."""
+    if not item.needs:
+        return ""
+    if findings[item.needs].outcome is Outcome.FAIL:
+        return item.needs
+    return _blocker(RULES[item.needs], findings)
 
 
 def _from_group(group: BaseExceptionGroup[BaseException]) -> tuple[Outcome, str, str]:

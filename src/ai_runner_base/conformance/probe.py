@@ -51,7 +51,6 @@ async def probe(loaded: LoadedPipeline) -> dict[str, Any]:
             kinds.add(str(data.dtype))
             if not _is_finite(data) and name not in bad:
                 bad.append(name)
-    await pipeline.stop()
     return {"pictures": count, "kinds": ", ".join(sorted(kinds)), "not_finite": bad}
 
 
