@@ -116,9 +116,7 @@ def _virtual_packages(host: Host) -> None:
         from rattler import VirtualPackage, VirtualPackageOverrides
     except ImportError:
         libc = " ".join(platform.libc_ver())
-        host.add(
-            "virtual packages", f"__linux {platform.release().split('-')[0]}, __{libc.replace(' ', ' ')}"
-        )
+        host.add("virtual packages", f"__linux {platform.release().split('-')[0]}, __{libc}")
         return
     found = [v.into_generic() for v in VirtualPackage.detect(VirtualPackageOverrides.from_env())]
     host.add("virtual packages", ", ".join(f"{v.name.normalized} {v.version}" for v in found))
