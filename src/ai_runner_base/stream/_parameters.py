@@ -48,6 +48,7 @@ class Parameters:
         self.current = dict(wanted)
         self.given = False
         """The worker has this stream's parameters; before that it may have another stream's."""
+        self._loading = False
         self.outcomes: Counter[str] = Counter()
         """Changes by outcome: applied, refused, failed, overrun."""
         self._supervisor = supervisor
@@ -84,6 +85,15 @@ class Parameters:
         finally:
             self._waiting -= 1
 
+    def reloaded(self) -> None:
+        """Note that a reload has ended well, ours or one of the stream before."""
+        self.given = self.given or self._loading
+        self._loading = False
+
+    def worker_died(self) -> None:
+        """Note that what the worker was loading has come to nothing."""
+        self._loading = False
+
     def adopt(self, params: Mapping[str, Any]) -> None:
         """Note what a new worker has, which may be older than what was wanted."""
         self.current = dict(params)
@@ -98,7 +108,8 @@ class Parameters:
             self.outcomes["failed"] += 1
             raise
         self.outcomes["applied"] += 1
-        self.given = True
+        self._loading = applied.reloading
+        self.given = self.given or not applied.reloading
         self.adopt(applied.params)
         self._on_applied(applied)
         return {"params": self.current, "from_frame": applied.from_seq, "reloading": applied.reloading}

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 REOPEN_AFTER_S = 2.0
 KEPT_MESSAGES = 64
-CLOSE_LIMIT_S = 3.0
+CLOSE_LIMIT_S = 2.0
 
 
 class EventsChannel:
@@ -48,15 +48,26 @@ class EventsChannel:
         self._changed.set()
 
     async def aclose(self) -> None:
-        """Send what waits and end the channel, so that its readers know; within twice `CLOSE_LIMIT_S`."""
+        """Send what waits and end the channel, so that its readers know; within `CLOSE_LIMIT_S`."""
         self._closing = True
         self._changed.set()
-        await asyncio.wait({self._task}, timeout=CLOSE_LIMIT_S)
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(CLOSE_LIMIT_S):
+                await asyncio.wait({self._task})
                 await self._writer.aclose(delete=True)
+        except TimeoutError:
+            log.info("events channel: its peer does not take the last events")
+            await self._drop()
+        finally:
+            self._task.cancel()
+
+    async def _drop(self) -> None:
+        """Let go of a peer that does not answer, without asking it anything more."""
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                await self._writer.aclose()
 
     async def _run(self) -> None:
         while True:

@@ -22,7 +22,8 @@ from .stream import Stream
 
 log = logging.getLogger(__name__)
 
-CLOSE_LIMIT_S = 10.0
+CLOSE_LIMIT_S = 7.0
+"""Longer than a stream takes whose peers do not answer any more."""
 REVIVE_AFTER_S = 60.0
 KEPT_ENDED = 20
 
@@ -93,13 +94,15 @@ class Runner:
                 await self._none_admitted.wait()  # a worker that is just being taken would outlive the pool
         for stream in list(self.streams.values()):
             stream.stop("the runner shuts down")
+        await asyncio.gather(self._end_tasks(), self.pool.aclose())
+
+    async def _end_tasks(self) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=CLOSE_LIMIT_S)
         late = [*self._tasks.values(), *self._revivals]
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        await self.pool.aclose()
 
     def on_worker_event(self, seat: Seat, event: WorkerEvent) -> None:
         """Pass an event of a worker to the stream that has it."""

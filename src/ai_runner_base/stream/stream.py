@@ -40,7 +40,8 @@ from .state import NO_INPUT_STOP_S, StreamState, evaluate
 
 log = logging.getLogger(__name__)
 
-CLOSE_LIMIT_S = 5.0
+CLOSE_LIMIT_S = 3.0
+"""For each end. An orchestrator gives the whole runner 8 s from SIGTERM to SIGKILL (contract 1.4)."""
 PREPARE_LIMIT_S = 3.0
 """A gateway gives the whole chain of requests 5 s (contract 1.3); a worker that takes longer is waited for later."""
 FIRST_PARAMS_ATTEMPTS = 2
@@ -227,9 +228,11 @@ class Stream:
                 self.frames.hold = not takes or not self._parameters.given
                 self.frames.caption = self._caption("loading")
             case Reloaded():
+                self._parameters.reloaded()
                 self._adopt_worker()
             case Restarted(reason, log_tail, count):
                 self.frames.caption = self._caption("restarting")
+                self._parameters.worker_died()
                 self.record.restarted(log_tail)
                 self.faults.add("worker_restart")
                 self.events.restart(count, list(log_tail), reason)
@@ -264,14 +267,18 @@ class Stream:
             if started is not None:
                 self._parameters.adopt(started.params)
             self.frames.hold = False
-        elif self._giving is None or self._giving.done():
+        elif self._giving is not None and not self._giving.done():
+            return  # on their way
+        elif self._attempts >= FIRST_PARAMS_ATTEMPTS:
+            self.stop("parameters refused: no worker survives loading them")
+        else:
             self._giving = self._loop.create_task(self._give_params(), name=f"stream {self.id} parameters")
             self._giving.add_done_callback(self._params_given)
 
     async def _give_params(self) -> None:
         self._attempts += 1
         await self._parameters.give()
-        self.frames.hold = False
+        self.frames.hold = not self._parameters.given
 
     def _params_given(self, giving: asyncio.Task[None]) -> None:
         """A worker that died meanwhile has a successor, which is tried as well; anything else ends the stream."""

@@ -20,7 +20,7 @@ from ._ends import Feed, Pixels
 log = logging.getLogger(__name__)
 
 STOP_LIMIT_S = 2.0
-FLUSH_LIMIT_S = 3.0
+FLUSH_LIMIT_S = 1.5
 AUDIO_WAIT_NS = 40_000_000
 """Longest wait of an audio packet for a frame to ride with, when the picture stalls."""
 OUTPUT_BUFFER_BYTES = 8 << 20

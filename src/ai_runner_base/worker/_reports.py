@@ -14,6 +14,8 @@ from ..wire import control
 _log = logging.getLogger("ai_runner_base.worker")
 
 _MIN_INTERVAL_S = 0.1
+_SAME_INTERVAL_S = 1.0
+"""A pipeline that fails with every frame says the same each time; its log must not fill a disk."""
 _MAX_TEXT = 16 * 1024
 
 
@@ -32,6 +34,7 @@ class Reporter:
         self._send = send
         self._lock = threading.Lock()
         self._last_s = -math.inf
+        self._last_message = ""
         self._suppressed = 0
 
     def exception(self, error: BaseException, seq: int = 0) -> None:
@@ -47,9 +50,11 @@ class Reporter:
         """
         with self._lock:
             now = time.monotonic()
-            if now - self._last_s < _MIN_INTERVAL_S:
+            interval_s = _SAME_INTERVAL_S if message == self._last_message else _MIN_INTERVAL_S
+            if now - self._last_s < interval_s:
                 self._suppressed += 1
                 return False
             suppressed, self._suppressed, self._last_s = self._suppressed, 0, now
+            self._last_message = message
         self._send(control.Reported(message[:_MAX_TEXT], trace[-_MAX_TEXT:], seq, suppressed))
         return True

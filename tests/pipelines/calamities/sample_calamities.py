@@ -26,7 +26,7 @@ class Sample(FramePipeline):
     def setup(self, params):
         self.struck, self.leaked = params.strike, []
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + ROOM_BYTES,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (used + ROOM_BYTES, resource.RLIM_INFINITY))
 
     def transform(self, frame, params):
         if params.act == "poison":
