@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from io import BytesIO
@@ -174,6 +175,21 @@ async def test_the_token_guards_what_changes_something_and_nothing_else(http: ai
         async with http.post(f"{run.url}/live-video-to-video", json=START, headers=right) as answer:
             assert answer.status == 200
         assert "s3cret" not in "\n".join(run.lines)
+
+
+async def test_a_page_of_another_site_changes_nothing(http: aiohttp.ClientSession) -> None:
+    """Browsers let any page send a simple request to loopback, without a preflight."""
+    foreign = {"Origin": "http://evil.example", "Content-Type": "text/plain"}
+    async with runner("--pipeline", "noop") as run:
+        for method, path in (("POST", "/live-video-to-video"), ("DELETE", "/streams/none")):
+            async with http.request(
+                method, run.url + path, data=json.dumps(START), headers=foreign
+            ) as answer:
+                assert answer.status == 403
+                assert "http://evil.example" in (await answer.json())["detail"]["msg"]
+        assert (await run.call(http, "GET", "/streams"))[1]["streams"] == []
+        async with http.delete(f"{run.url}/streams/none", headers={"Origin": run.url}) as answer:
+            assert answer.status == 404
 
 
 async def test_log_lines_have_the_shape_that_operators_parse(http: aiohttp.ClientSession) -> None:

@@ -1,7 +1,8 @@
 """The HTTP application around a runner."""
 
-from .app import ServerOptions, api_routes, create_app
+from .app import api_routes, create_app
 from .live_runner import LiveRunner, LiveRunnerOptions, OrchestratorPeer
+from .options import ServerOptions
 
 __all__ = [
     "LiveRunner",

@@ -1,12 +1,44 @@
-"""Who may open a live session from a web page: the page that this runner served, and no other."""
+"""Who may change something here: holders of the token, and of all web pages only the one that this runner served."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from .answers import PLAIN_TEXT_PATHS, Handler, json_answer
+from .live_gate import VERIFIED
+
+_CHANGE_NOTHING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def guard(auth_token: str) -> Middleware:
+    """Return the middleware for methods that change something, outside trickle.
+
+    A page of another site can send simple requests to any host, a runner on loopback included, without reading the
+    answer: those are told by their ``Origin``.
+
+    :param auth_token: when not empty, it is asked for; a Live Runner session's own token replaces it
+    """
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        free = request.method in _CHANGE_NOTHING or request.path.startswith(PLAIN_TEXT_PATHS)
+        if free or VERIFIED in request:
+            return await handler(request)
+        if "Origin" in request.headers:
+            check_origin(request, has_token=bool(auth_token))
+        if auth_token and not same_token(request.headers.get("Authorization"), f"Bearer {auth_token}"):
+            refused = json_answer({"detail": {"msg": "Invalid bearer token"}}, 401)
+            refused.headers["WWW-Authenticate"] = "Bearer"
+            return refused
+        return await handler(request)
+
+    return middleware
 
 
 def check_origin(request: web.Request, *, has_token: bool) -> None:

@@ -11,8 +11,8 @@ from ..supervisor import WorkerState
 from .live_runner import LiveRunner
 from .live_schemas import OrchestratorList, ReadyResponse
 from .openapi import Route
+from .options import RUNNER
 
-_RUNNER = web.AppKey("live_routes.runner", Runner)
 _LIVE = web.AppKey("live_routes.live", list[LiveRunner])
 _GONE: Final = (WorkerState.FAILED, WorkerState.STOPPED)
 
@@ -34,14 +34,14 @@ def live_routes() -> list[Route]:
     ]
 
 
-def attach(app: web.Application, runner: Runner, live: LiveRunner | None) -> None:
+def attach(app: web.Application, live: LiveRunner | None) -> None:
     """Give the handlers what they tell about."""
-    app[_RUNNER], app[_LIVE] = runner, [live] if live else []
+    app[_LIVE] = [live] if live else []
 
 
 async def ready(request: web.Request) -> web.Response:
     """Answer with the status code that a static entry of an orchestrator polls."""
-    answer = readiness(request.app[_RUNNER])
+    answer = readiness(request.app[RUNNER])
     if not answer.ready:
         raise web.HTTPServiceUnavailable(text=answer.reason)
     return web.json_response(answer.model_dump())

@@ -10,14 +10,14 @@ from typing import Any, Final
 from aiohttp import web
 
 from ..errors import CallerError, CapacityError
-from ..stream import Runner, Stream
+from ..stream import Runner
 from ..webrtc import PeerOptions
 from .access import check_origin, same_token
 from .openapi import Route
+from .stream_routes import find_stream
 from .webrtc_sessions import PublishRequest, Session, WebrtcSessions
 
 _SESSIONS = web.AppKey("webrtc_routes.sessions", WebrtcSessions)
-_RUNNER = web.AppKey("webrtc_routes.runner", Runner)
 _TOKEN = web.AppKey("webrtc_routes.token", str)
 
 SDP: Final = "application/sdp"
@@ -69,7 +69,7 @@ def webrtc_routes() -> list[Route]:
 def attach(app: web.Application, runner: Runner, options: PeerOptions, auth_token: str) -> None:
     """Give the handlers what they work with."""
     sessions = WebrtcSessions(runner, options)
-    app[_SESSIONS], app[_RUNNER], app[_TOKEN] = sessions, runner, auth_token
+    app[_SESSIONS], app[_TOKEN] = sessions, auth_token
 
     async def close(_app: web.Application) -> None:
         await sessions.close_all()
@@ -115,7 +115,7 @@ async def whip_delete(request: web.Request) -> web.Response:
 async def whep(request: web.Request) -> web.Response:
     """Answer a viewer's offer."""
     offer = await _body(request, SDP)
-    session = await request.app[_SESSIONS].view(_stream(request, "stream"), offer)
+    session = await request.app[_SESSIONS].view(find_stream(request, "stream"), offer)
     return _created(request, "whep", session)
 
 
@@ -135,7 +135,7 @@ async def output_ts(request: web.Request) -> web.StreamResponse:
     given = request.headers.get("Authorization", "").removeprefix("Bearer ") or request.query.get("token")
     if not same_token(given, token):
         raise web.HTTPUnauthorized(text="Invalid bearer token", headers={"WWW-Authenticate": "Bearer"})
-    stream = _stream(request, "id")
+    stream = find_stream(request)
     if stream.output is None:
         raise CallerError(f"the output of stream {stream.id!r} cannot be watched; it goes to its own player")
     response = web.StreamResponse(headers={"Content-Type": "video/mp2t", "Cache-Control": "no-store"})
@@ -194,14 +194,6 @@ def _session(request: web.Request, about: str) -> Session:
     if session is None:
         raise web.HTTPNotFound(text="no such session; it has ended, or never was")
     return session
-
-
-def _stream(request: web.Request, name: str) -> Stream:
-    wanted = request.match_info[name]
-    found = request.app[_RUNNER].streams.get(wanted)
-    if found is None:
-        raise web.HTTPNotFound(text=f"no stream {wanted!r}; GET /streams lists the live ones")
-    return found
 
 
 async def _body(request: web.Request, content_type: str) -> str:

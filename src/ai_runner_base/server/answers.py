@@ -1,0 +1,50 @@
+"""JSON answers, and every failure turned into one, in the contract's shapes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from ..errors import RunnerError
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_KEPT_HEADERS: Final = ("Allow", "Retry-After", "WWW-Authenticate")
+PLAIN_TEXT_PATHS: Final = "/ai/trickle"
+"""Trickle answers in plain text, and has access rules of its own."""
+
+
+def json_answer(body: BaseModel | dict[str, Any], status: int = 200) -> web.Response:
+    """Return `body` as JSON, with its content type always."""
+    return web.json_response(body.model_dump() if isinstance(body, BaseModel) else body, status=status)
+
+
+@web.middleware
+async def json_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every failure outside the trickle routes (plain text there) into the contract's JSON shapes."""
+    if request.path.startswith(PLAIN_TEXT_PATHS):
+        return await handler(request)
+    try:
+        return await handler(request)
+    except ValidationError as error:
+        items = [{"loc": ["body", *e["loc"]], "msg": e["msg"], "type": e["type"]} for e in error.errors()]
+        return json_answer({"detail": items}, 422)
+    except RunnerError as error:
+        log.log(logging.WARNING if error.http_status < 500 else logging.ERROR, "%s", error)
+        return json_answer({"detail": {"msg": str(error)}}, error.http_status)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        response = json_answer({"detail": {"msg": error.text or error.reason}}, error.status)
+        response.headers.update(
+            {name: error.headers[name] for name in _KEPT_HEADERS if name in error.headers}
+        )
+        return response
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        return json_answer({"detail": {"msg": "internal error; the runner's log has the traceback"}}, 500)
