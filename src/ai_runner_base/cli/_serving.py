@@ -10,7 +10,7 @@ import socket
 from dataclasses import dataclass
 
 import click
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 from .. import __version__
 from ..catalog import Catalog
@@ -58,14 +58,7 @@ async def serve(options: ServeOptions, catalog: Catalog) -> None:
     signals = _Signals()
     async with client_session() as http:
         trickle = TrickleServer(options=TrickleOptions(autocreate=True))
-        connector = Connector(
-            http,
-            options.client,
-            LiveEncoderOptions(video=VideoEncoderOptions(codec=pick_live_encoder(options.encoder))),
-            embedded=trickle,
-            embedded_origins=_origins(host, port),
-            max_fps=options.max_fps,
-        )
+        connector = _connector(options, http, trickle, _origins(host, port))
         runner = Runner(
             make_pool(
                 options.workers, chosen, catalog, lambda seat, event: runner.on_worker_event(seat, event)
@@ -80,22 +73,53 @@ async def serve(options: ServeOptions, catalog: Catalog) -> None:
             max_field_size=HEADER_LIMIT_BYTES,
         )
         try:
-            await app.setup()
-            await web.SockSite(app, listener).start()
-            await runner.start()
-            if live is not None:
-                await live.start()
+            await _start(app, listener, runner, live)
             click.echo(_welcome(host, port, runner))
-            notify("READY=1")
-            await signals.wait()
-            log.info("stopping")
-            notify("STOPPING=1")
-            await _drain(runner, live, signals, options.drain_timeout_s)
+            await _until_told(signals, runner, live, options.drain_timeout_s)
         finally:
-            await asyncio.gather(runner.aclose(), *([live.leave()] if live else []))
-            if live is not None:
-                await live.aclose()
-            await app.cleanup()
+            await _stop(app, runner, live)
+
+
+def _connector(
+    options: ServeOptions, http: ClientSession, trickle: TrickleServer, origins: tuple[str, ...]
+) -> Connector:
+    video = VideoEncoderOptions(codec=pick_live_encoder(options.encoder))
+    return Connector(
+        http,
+        options.client,
+        LiveEncoderOptions(video=video),
+        embedded=trickle,
+        embedded_origins=origins,
+        max_fps=options.max_fps,
+    )
+
+
+async def _start(
+    app: web.AppRunner, listener: socket.socket, runner: Runner, live: LiveRunner | None
+) -> None:
+    """Answer first, then load: `/health` tells how far that is."""
+    await app.setup()
+    await web.SockSite(app, listener).start()
+    await runner.start()
+    if live is not None:
+        await live.start()
+
+
+async def _until_told(
+    signals: _Signals, runner: Runner, live: LiveRunner | None, drain_timeout_s: float
+) -> None:
+    notify("READY=1")
+    await signals.wait()
+    log.info("stopping")
+    notify("STOPPING=1")
+    await _drain(runner, live, signals, drain_timeout_s)
+
+
+async def _stop(app: web.AppRunner, runner: Runner, live: LiveRunner | None) -> None:
+    await asyncio.gather(runner.aclose(), *([live.leave()] if live else []))
+    if live is not None:
+        await live.aclose()
+    await app.cleanup()
 
 
 def listen(host: str, port: int) -> socket.socket:
