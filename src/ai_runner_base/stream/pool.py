@@ -105,10 +105,10 @@ class Pool:
         """Add a worker on demand; the place of an idle one may be taken, which `_make_room` then closes."""
         extra = [seat for seat in self._seats if seat.on_demand]
         busy = [seat for seat in extra if seat.taken_by is not None]
-        may_ask = name in self._on_demand.names and self._on_demand.make is not None
-        if not may_ask or len(busy) >= self._on_demand.limit or self._on_demand.make is None:
+        make = self._on_demand.make if name in self._on_demand.names else None
+        if make is None or len(busy) >= self._on_demand.limit:
             raise CapacityError(self._why_full(name))
-        seat = self._on_demand.make(name)
+        seat = make(name)
         seat.on_demand = True
         self._seats.append(seat)
         return seat

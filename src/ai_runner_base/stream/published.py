@@ -13,12 +13,9 @@ from typing import Any
 
 import av
 
-from ..errors import RunnerError
 from ..media import (
     TICKS_PER_S,
-    AudioPacket,
     Cut,
-    LiveEncoder,
     LiveEncoderOptions,
     MediaInfo,
     Picture,
@@ -26,7 +23,8 @@ from ..media import (
     VideoInfo,
 )
 from ..supervisor import Stamps
-from ._ends import Feed, Pixels
+from ._encoding import EncodingSink
+from ._ends import Feed
 from .output import Output
 from .pool import Seat
 from .runner import StreamRequest
@@ -123,74 +121,29 @@ class PublishedSource:
         feed.on_video(Picture(frame, frame.pts, time_base, frame.key_frame, received_ns, time.monotonic_ns()))
 
 
-class WatchedSink:
+class WatchedSink(EncodingSink):
     """Encodes once for all who watch.
 
     :param on_failed: called on the event loop when there will be no more output
     """
 
     def __init__(self, options: LiveEncoderOptions, on_failed: Callable[[str], None]) -> None:
-        self.output = Output(self._request_key_frame)
-        self._options, self._on_failed = options, on_failed
-        self._loop = asyncio.get_running_loop()
-        self._encoder: LiveEncoder | None = None
-        self._on_sent: Callable[[Stamps], None] = lambda _: None
-
-    def start(self, on_sent: Callable[[Stamps], None]) -> None:
-        """Get ready."""
-        self._on_sent = on_sent
-
-    def begin(self, width: int, height: int, info: MediaInfo) -> None:
-        """Open the encoder."""
-        if self._encoder is None:
-            self._encoder = LiveEncoder(
-                width,
-                height,
-                on_bytes=self._on_bytes,
-                on_coded=self.output.take_frame,
-                on_end=self._on_end,
-                audio=info.audio,
-                options=self._options,
-            )
-            self._encoder.start()
-
-    def submit(
-        self, pixels: Pixels, pts: int, time_base: Fraction, stamps: Stamps | None, done: Callable[[], None]
-    ) -> None:
-        """Queue one picture; the encoder drops its oldest waiting one when it is behind."""
-        if self._encoder is None:
-            done()
-        else:
-            self._encoder.submit(pixels, pts, time_base, stamps, done)
-
-    def submit_audio(self, packet: AudioPacket) -> None:
-        """Queue one audio packet."""
-        if self._encoder is not None:
-            self._encoder.submit_audio(packet)
+        self.output = Output(self.request_key_frame)
+        super().__init__(options, on_failed, self.output.take_frame)
 
     async def aclose(self) -> None:
         """Encode what waits, then tell the watchers."""
-        if self._encoder is not None:
-            await asyncio.to_thread(self._encoder.close, STOP_LIMIT_S)
+        await self._close_encoder()
         self._loop.call_soon(self.output.close)
 
     def status(self) -> dict[str, Any]:
         """Return counters of the encoder, and how many watch."""
-        encoder = asdict(self._encoder.counters) if self._encoder else {}
-        return {"kind": "watched", "watchers": self.output.watchers, **encoder}
-
-    def _request_key_frame(self) -> None:
-        if self._encoder is not None:
-            self._encoder.request_key_frame()
+        return {"kind": "watched", "watchers": self.output.watchers, **self._encoder_status()}
 
     def _on_bytes(self, data: bytes, cut: Cut | None, stamps: Stamps | None) -> None:
         self.output.take_bytes(data, cut)
         if stamps is not None:
             self._on_sent(stamps)
-
-    def _on_end(self, error: RunnerError | None) -> None:
-        if error is not None:
-            self._loop.call_soon_threadsafe(self._on_failed, f"output: {error}")
 
 
 class PublishedStream:

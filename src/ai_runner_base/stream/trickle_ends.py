@@ -12,14 +12,14 @@ from fractions import Fraction
 from typing import Any
 
 from ..errors import PeerError, RunnerError
-from ..media import AudioPacket, BytePipe, Cut, Decoder, LiveEncoder, LiveEncoderOptions, MediaInfo
+from ..media import BytePipe, Cut, Decoder, LiveEncoderOptions
 from ..supervisor import Stamps
 from ..trickle import ChannelReader, ChannelWriter, SegmentReader, SegmentWriter
+from ._encoding import STOP_LIMIT_S, EncodingSink
 from ._ends import Feed, Pixels
 
 log = logging.getLogger(__name__)
 
-STOP_LIMIT_S = 2.0
 FLUSH_LIMIT_S = 1.5
 AUDIO_WAIT_NS = 40_000_000
 """Longest wait of an audio packet for a frame to ride with, when the picture stalls."""
@@ -98,7 +98,7 @@ class TrickleSource:
         }
 
 
-class TrickleSink:
+class TrickleSink(EncodingSink):
     """Encodes pictures and writes them to a channel, one segment per GOP, frame by frame.
 
     :param on_first_bytes: called on the event loop when the first output bytes were written
@@ -113,11 +113,8 @@ class TrickleSink:
         on_first_bytes: Callable[[], None] = lambda: None,
         on_failed: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._writer, self._options = writer, options
-        self._on_first_bytes, self._on_failed = on_first_bytes, on_failed
-        self._loop = asyncio.get_running_loop()
-        self._encoder: LiveEncoder | None = None
-        self._on_sent: Callable[[Stamps], None] = lambda _: None
+        super().__init__(options, on_failed)
+        self._writer, self._on_first_bytes = writer, on_first_bytes
         self._coming: deque[tuple[bytes, Cut | None]] = deque()
         self._woken_ns = 0
         self._waiting: deque[tuple[bytes, Cut | None]] = deque()
@@ -134,35 +131,14 @@ class TrickleSink:
 
     def start(self, on_sent: Callable[[Stamps], None]) -> None:
         """Begin to write; nothing is sent before the first picture."""
-        self._on_sent = on_sent
+        super().start(on_sent)
         self._pump = asyncio.create_task(self._write(), name="trickle sink")
-
-    def begin(self, width: int, height: int, info: MediaInfo) -> None:
-        """Open the encoder for pictures of this size and, when there is one, the audio track."""
-        if self._encoder is None:
-            self._encoder = LiveEncoder(
-                width,
-                height,
-                on_bytes=self._on_bytes,
-                on_end=self._on_encoder_end,
-                audio=info.audio,
-                options=self._options,
-            )
-            self._encoder.start()
 
     def submit(
         self, pixels: Pixels, pts: int, time_base: Fraction, stamps: Stamps | None, done: Callable[[], None]
     ) -> None:
-        """Queue one picture; the encoder drops its oldest waiting one when it is behind."""
-        if self._encoder is None:
-            done()
-            return
-        self._encoder.submit(pixels, pts, time_base, stamps or _UNMEASURED, done)
-
-    def submit_audio(self, packet: AudioPacket) -> None:
-        """Queue one audio packet."""
-        if self._encoder is not None:
-            self._encoder.submit_audio(packet)
+        """Queue one picture; a waiting picture's bytes are told from audio by having stamps at all."""
+        super().submit(pixels, pts, time_base, stamps or _UNMEASURED, done)
 
     def _on_bytes(self, data: bytes, cut: Cut | None, stamps: Stamps | None) -> None:
         """Hand bytes to the event loop, on the encode thread.
@@ -177,10 +153,6 @@ class TrickleSink:
             return
         self._woken_ns = now_ns
         self._loop.call_soon_threadsafe(self._take_over)
-
-    def _on_encoder_end(self, error: RunnerError | None) -> None:
-        if error is not None:
-            self._loop.call_soon_threadsafe(self._on_failed, f"output: {error}")
 
     # --- channel side, on the event loop ----------------------------------------------------------------------------
 
@@ -247,8 +219,7 @@ class TrickleSink:
 
     async def aclose(self) -> None:
         """Encode and send what waits, then end the channel, so that its readers know."""
-        if self._encoder is not None:
-            await asyncio.to_thread(self._encoder.close, STOP_LIMIT_S)
+        await self._close_encoder()
         self._loop.call_soon(self._take_over)
         self._loop.call_soon(self._finish)
         if self._pump is not None:
@@ -263,7 +234,6 @@ class TrickleSink:
 
     def status(self) -> dict[str, Any]:
         """Return counters of the encoder and the channel."""
-        encoder = asdict(self._encoder.counters) if self._encoder else {}
         return {
             "kind": "trickle",
             "waiting_bytes": self._waiting_bytes,
@@ -272,5 +242,5 @@ class TrickleSink:
             "failed_segments": self._writer.segments_failed,
             "written_bytes": self._sent_bytes,
             "encoder": self._options.video.codec,
-            **encoder,
+            **self._encoder_status(),
         }
