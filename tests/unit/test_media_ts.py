@@ -81,6 +81,59 @@ def test_the_sizes_above_hold_both_cases() -> None:
     assert {last_is_full(size) for size in range(500, 700)} == {True, False}
 
 
+def full(sizes: range) -> int:
+    """A size at which a frame fills its last packet exactly."""
+    return next(
+        size
+        for size in sizes
+        if not TsMuxer().video_unit(frame(size), 0, 0, key_frame=False)[-PACKET + 3] & 0x20
+    )
+
+
+def test_a_frame_that_fills_its_last_packet_is_given_in_the_silence_after_it() -> None:
+    size = full(range(500, 700))
+    muxer = TsMuxer()
+    demuxer = started(muxer)
+    packets = without_length(muxer.video_unit(frame(size), 0, 0, key_frame=False))
+    assert units(demuxer.feed(packets[:-5], 1)) == []
+    assert not demuxer.may_be_whole
+    assert demuxer.settle() == []
+    assert units(demuxer.feed(packets[-5:], 2)) == []
+    assert demuxer.may_be_whole
+    (unit,) = units(demuxer.settle())
+    assert (unit.data, unit.received_ns) == (frame(size), 2)
+    assert not demuxer.may_be_whole
+    later = units(demuxer.feed(muxer.video_unit(frame(100), 3000, 3000, key_frame=False), 3))
+    assert [unit.data for unit in later] == [frame(100)]
+    assert demuxer.early_end_mistakes == 0
+
+
+def test_silence_in_the_middle_is_learned_from() -> None:
+    """A sender that pauses between packets: one frame suffers, then silence means nothing any more."""
+    muxer = TsMuxer()
+    demuxer = started(muxer)
+    packets = without_length(muxer.video_unit(frame(900), 0, 0, key_frame=False))
+    demuxer.feed(packets[: 2 * PACKET], 1)
+    (cut,) = units(demuxer.settle())
+    assert frame(900).startswith(cut.data)
+    assert units(demuxer.feed(packets[2 * PACKET :], 2)) == []
+    assert demuxer.early_end_mistakes == 1
+    second = without_length(muxer.video_unit(frame(901), 3000, 3000, key_frame=False))
+    demuxer.feed(second[: 2 * PACKET], 3)
+    assert not demuxer.may_be_whole
+    (unit,) = units(demuxer.feed(second[2 * PACKET :], 4))
+    assert unit.data == frame(901)
+
+
+def test_what_is_too_large_for_a_length_ends_in_a_stuffed_packet() -> None:
+    """So that a reader like ours need not wait for the next frame; with plain packing one in 184 would be full."""
+    for size in range(70_000, 70_185):
+        muxer = TsMuxer()
+        demuxer = started(muxer)
+        (unit,) = units(demuxer.feed(muxer.video_unit(frame(size), 0, 0, key_frame=True), 1))
+        assert len(unit.data) == size
+
+
 def test_stuffing_in_the_middle_is_learned_from() -> None:
     """A stream whose muxer pads before the end: one frame suffers, then we wait for the next start."""
     muxer = TsMuxer()

@@ -4,7 +4,9 @@ Why it is ours: docs/decisions/0004-live-demux.md. No I/O and no clock inside.
 
 The end of a video PES is not written anywhere (its length field is 0), so a demuxer can only be sure when the
 next one starts. But a muxer fills the last packet of a PES with stuffing, and no other, so a stuffed packet
-ends it. A stream that breaks this is noticed by the packet that follows; then on we wait for the next start.
+ends it. One frame in 184 fills its last packet without stuffing: who feeds us live bytes may end it when nothing
+more comes (`TsDemuxer.settle`). A stream that breaks either rule is noticed by the packet that follows; from then on
+that rule is not followed any more.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from ai_runner_base.media._ts import (
 
 MAX_PES_BYTES = 16 << 20
 MAX_SECTION_BYTES = 4096
+STUFFING, SILENCE = "stuffing", "silence"
+"""By what the end of a frame was guessed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,8 @@ class _Track:
         self.open = False
         self.continuity = -1
         self.last_payload = b""
-        self.ended_early = False
-        self.trust_stuffing = True
+        self.ended_by = ""
+        self.trusted = {STUFFING, SILENCE}
         self.received_ns = 0
         self.gap = False
         self.in_doubt = False
@@ -78,7 +82,7 @@ class _Track:
     def drop(self) -> None:
         self.data = bytearray()
         self.open = False
-        self.ended_early = False
+        self.ended_by = ""
 
     def take(self) -> Unit | None:
         """Close the PES packet and give what was in it; None when its header is broken."""
@@ -133,16 +137,27 @@ class TsDemuxer:
             self._packet(buffer, at, received_ns)
             at += PACKET_BYTES
         self._rest = buffer[at:]
-        out, self._out = self._out, []
-        return out
+        return self._give()
+
+    @property
+    def may_be_whole(self) -> bool:
+        """Whether all that is missing of a frame may be the certainty that it ends here."""
+        return not self._rest and any(map(_may_end_here, self._tracks.values()))
+
+    def settle(self) -> list[Program | Unit]:
+        """Nothing more came for a while: give the frames that may be whole, as if they were."""
+        if self.may_be_whole:
+            for track in filter(_may_end_here, self._tracks.values()):
+                self._emit(track)
+                track.ended_by = SILENCE
+        return self._give()
 
     def flush(self) -> list[Program | Unit]:
         """At the end of the input: what is still open and not visibly cut short."""
         for track in self._tracks.values():
             if track.open:
                 self._emit(track)
-        out, self._out = self._out, []
-        return out
+        return self._give()
 
     def reset(self) -> None:
         """After a gap: forget half packets; the program is still known."""
@@ -152,6 +167,10 @@ class TsDemuxer:
         for track in self._tracks.values():
             track.drop()
             track.continuity = -1
+
+    def _give(self) -> list[Program | Unit]:
+        out, self._out = self._out, []
+        return out
 
     def _find_packet(self, buffer: bytes, at: int) -> int:
         """Where two sync bytes in a row stand one packet apart, else where to look again with more bytes."""
@@ -211,19 +230,20 @@ class TsDemuxer:
         if first:
             if track.open:
                 self._emit(track)
-            track.open, track.ended_early = True, False
+            track.open, track.ended_by = True, ""
         elif not track.open:
-            if track.ended_early:
-                track.trust_stuffing, track.ended_early = False, False
+            if track.ended_by:
+                track.trusted.discard(track.ended_by)
+                track.ended_by = ""
                 self.early_end_mistakes += 1
             return
         track.data += payload
         wanted = track.wanted_bytes
         if wanted and len(track.data) >= wanted:
             self._emit(track)
-        elif stuffed and not wanted and track.trust_stuffing:
+        elif stuffed and not wanted and STUFFING in track.trusted:
             self._emit(track)
-            track.ended_early = True
+            track.ended_by = STUFFING
         elif len(track.data) > MAX_PES_BYTES:
             self.broken_units += 1
             track.drop()
@@ -276,6 +296,10 @@ class TsDemuxer:
         for track in self._tracks.values():
             track.continuity = -1
         self._out.append(Program(video, audio, tuple(streams)))
+
+
+def _may_end_here(track: _Track) -> bool:
+    return track.open and not track.wanted_bytes and SILENCE in track.trusted
 
 
 def _is_packet(buffer: bytes, at: int) -> bool:

@@ -89,7 +89,10 @@ class TsMuxer:
             data = ACCESS_UNIT_DELIMITER + data
         flags = _HAS_PCR | _RANDOM_ACCESS * key_frame | _DISCONTINUITY * discontinuity
         adaptation = bytes((flags,)) + _pcr(dts - PCR_LEAD_TICKS)
-        return self._packets(VIDEO_PID, _pes(VIDEO_STREAM_ID, data, pts, dts), adaptation)
+        pes = _pes(VIDEO_STREAM_ID, data, pts, dts)
+        if not _has_length(pes) and (len(pes) + 1 + len(adaptation)) % _BODY == 0:
+            pes = _pes(VIDEO_STREAM_ID, data, pts, dts, padding=1)  # so that stuffing shows where it ends
+        return self._packets(VIDEO_PID, pes, adaptation)
 
     def audio_unit(self, data: bytes, pts: int) -> bytes:
         """One or more audio frames as the track's codec has them; Opus without its control header."""
@@ -155,11 +158,18 @@ def _pcr(base: int) -> bytes:
     return ((base % WRAP) << 15 | 0x7E00).to_bytes(6)
 
 
-def _pes(stream_id: int, data: bytes, pts: int, dts: int) -> bytes:
+def _has_length(pes: bytes) -> bool:
+    """Whether the header of a PES packet tells its size."""
+    return pes[4:6] != b"\0\0"
+
+
+def _pes(stream_id: int, data: bytes, pts: int, dts: int, padding: int = 0) -> bytes:
+    """:param padding: bytes that the header is made longer by"""
     if pts == dts:
         stamps, flags = write_timestamp(2, pts), 0x80
     else:
         stamps, flags = write_timestamp(3, pts) + write_timestamp(1, dts), 0xC0
+    stamps += b"\xff" * padding
     length = 3 + len(stamps) + len(data)
     # A length, where it fits, lets a reader finish the frame without seeing the next one.
     head = b"\x00\x00\x01" + bytes((stream_id,)) + (length if length <= 0xFFFF else 0).to_bytes(2)

@@ -9,7 +9,7 @@ import av
 
 from ai_runner_base.errors import CallerError
 from ai_runner_base.media._bitstream import can_start_decoding, opus_samples, read_adts, split_opus
-from ai_runner_base.media._pipe import BytePipe
+from ai_runner_base.media._pipe import BytePipe, Chunk
 from ai_runner_base.media._reader import DecoderOptions, Delivery
 from ai_runner_base.media._timeline import Unroller
 from ai_runner_base.media._ts import ElementaryStream
@@ -25,6 +25,8 @@ PROGRAM_LIMIT_BYTES = 4 << 20
 """MPEG-TS without a program table, after which none is expected any more."""
 DAMAGE_LIMIT_TICKS = 3 * TICKS_PER_S
 """Longest wait for a key frame after lost packets; then pictures that refer to lost ones are better than none."""
+SILENCE_S = 0.005
+"""Without a byte for so long, a frame that may be whole is; senders write a frame in one go."""
 OPUS_TICKS_PER_SAMPLE = 90_000 / 48_000
 
 
@@ -54,7 +56,7 @@ class TsReader:
 
         :raises CallerError: the input is not what a decoder can use
         """
-        while (chunk := pipe.read_chunk()) is not None:
+        while (chunk := self._next_chunk(pipe)) is not None:
             self._counters.live_edge_skips = pipe.live_edge_skips
             if chunk.gap:
                 self.skip()
@@ -62,13 +64,20 @@ class TsReader:
         self._delivery.check()
         self.end()
 
+    def _next_chunk(self, pipe: BytePipe) -> Chunk | None:
+        if self._demuxer.may_be_whole:
+            try:
+                return pipe.read_chunk(SILENCE_S)
+            except TimeoutError:
+                self._items(self._demuxer.settle())
+        return pipe.read_chunk()
+
     def feed(self, data: bytes, received_ns: int) -> None:
         """Decode and deliver everything that these bytes complete."""
         self._delivery.check()
         self._first_ns = self._first_ns or received_ns
         self._counters.received_bytes += len(data)
-        for item in self._demuxer.feed(data, received_ns):
-            self._item(item)
+        self._items(self._demuxer.feed(data, received_ns))
         self._counters.lost_packets = self._demuxer.lost_packets
         self._counters.resyncs = self._demuxer.resyncs
         if self._video is None:
@@ -87,20 +96,20 @@ class TsReader:
 
         :raises CallerError: there was not one picture
         """
-        for item in self._demuxer.flush():
-            self._item(item)
+        self._items(self._demuxer.flush())
         if self._video is not None:
             self._delivery.pictures(self._video.flush())
         if self._counters.pictures == 0:
             raise self._nothing_decoded()
 
-    def _item(self, item: Program | Unit) -> None:
-        if isinstance(item, Program):
-            self._set_program(item)
-        elif item.stream == self._video_stream:
-            self._video_unit(item)
-        elif self._delivery.wants_audio:
-            self._audio_unit(item)
+    def _items(self, items: list[Program | Unit]) -> None:
+        for item in items:
+            if isinstance(item, Program):
+                self._set_program(item)
+            elif item.stream == self._video_stream:
+                self._video_unit(item)
+            elif self._delivery.wants_audio:
+                self._audio_unit(item)
 
     def _set_program(self, program: Program) -> None:
         self._program = program
