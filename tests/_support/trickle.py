@@ -19,6 +19,7 @@ from aiohttp import web
 from ai_runner_base.trickle import BASE_PATH, ClientOptions, Limits, ServerOptions, TrickleServer
 
 DEADLINE_S = 5.0
+SEQ, LATEST = "Lp-Trickle-Seq", "Lp-Trickle-Latest"
 FAST_SERVER = ServerOptions(
     continue_interval_s=0.1,
     departure_check_s=0.1,
@@ -34,6 +35,7 @@ FAST_CLIENT = ClientOptions(
     retry_delay_s=0.02,
     behind_delay_s=0.02,
     write_timeout_s=0.3,
+    late_after_s=0.2,
     answer_timeout_s=1.0,
 )
 
@@ -223,6 +225,13 @@ class Request:
             await self.reader.readexactly(2)
             if not size:
                 return b"".join(parts)
+
+
+def next_is(request: Request, seq: int) -> bool:
+    """Answer /next; tell if it was asked."""
+    if request.part == "next":
+        request.reply(200, {LATEST: str(seq)}, str(seq).encode())
+    return request.part == "next"
 
 
 Script = Callable[[Request], Awaitable[None]]

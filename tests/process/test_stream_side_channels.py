@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests._support.trickle import FAST_CLIENT, Served, serving, until
+from tests._support.trickle import FAST_CLIENT, SEQ, Request, Served, next_is, scripted, serving, until
 
 from ai_runner_base.stream import _side_channels
 from ai_runner_base.stream._side_channels import KEPT_MESSAGES, EventsChannel, follow_control
@@ -24,6 +24,7 @@ MIME = "application/json"
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_side_channels, "REOPEN_AFTER_S", 0.1)
+    monkeypatch.setattr(_side_channels, "RETRY_AFTER_S", 0.05)
 
 
 @pytest.fixture
@@ -94,6 +95,54 @@ async def test_a_channel_that_is_ended_under_way_and_made_again(http: aiohttp.Cl
         assert [body["n"] for body in await received(http, served, 2)][-1] == 2
         await events.aclose()
         assert not served.server.channels(), "the channel was not ended with the stream"
+
+
+async def test_an_event_that_its_peer_did_not_take_is_sent_again_before_the_next_one(
+    http: aiohttp.ClientSession,
+) -> None:
+    faults, taken = Faults(), list[bytes]()
+
+    async def script(request: Request) -> None:
+        if request.method == "DELETE":
+            request.reply(200)
+        elif not next_is(request, 0):
+            body = await request.body()
+            out_of_order = faults["events_retried"] < 2
+            request.reply(503 if out_of_order else 200, {SEQ: request.part})
+            taken.extend([] if out_of_order else [body])
+
+    async with scripted(script) as (url, _):
+        events = EventsChannel(lambda: Publisher(http, url, MIME, options=FAST_CLIENT), faults.add)
+        for number in range(3):
+            events.put({"n": number})
+        await until(lambda: len(taken) == 3)
+        await events.aclose()
+    assert taken == [b'{"n":0}', b'{"n":1}', b'{"n":2}']
+    assert faults == {"events_retried": 2}
+
+
+async def test_an_event_that_its_peer_never_takes_does_not_keep_the_next_one_back(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_side_channels, "MAX_TRIES", 5)
+    faults, taken = Faults(), list[bytes]()
+
+    async def script(request: Request) -> None:
+        if request.method == "DELETE":
+            request.reply(200)
+        elif not next_is(request, 0):
+            body = await request.body()
+            request.reply(413 if len(body) > 100 else 200, {SEQ: request.part})
+            taken.extend([body] if len(body) <= 100 else [])
+
+    async with scripted(script) as (url, _):
+        events = EventsChannel(lambda: Publisher(http, url, MIME, options=FAST_CLIENT), faults.add)
+        events.put({"text": "x" * 200})
+        events.put({"n": 1})
+        await until(lambda: taken)
+        await events.aclose()
+    assert taken == [b'{"n":1}']
+    assert faults["events_lost"] == 1
 
 
 async def test_control_is_followed_over_its_ends(http: aiohttp.ClientSession) -> None:

@@ -14,8 +14,11 @@ import pytest
 import pytest_asyncio
 from tests._support.trickle import (  # noqa: F401
     FAST_CLIENT,
+    LATEST,
+    SEQ,
     Request,
     _no_leaked_tasks,
+    next_is,
     scripted,
     serving,
     until,
@@ -28,7 +31,7 @@ from ai_runner_base.trickle.intake import CONTINUE
 
 pytestmark = pytest.mark.process
 
-SEQ, LATEST, CLOSED = "Lp-Trickle-Seq", "Lp-Trickle-Latest", "Lp-Trickle-Closed"
+CLOSED = "Lp-Trickle-Closed"
 FOREVER_S = 60.0
 
 
@@ -322,13 +325,6 @@ async def test_a_peer_that_always_moves_us_on_does_not_spin(session: aiohttp.Cli
 # --- writing ---
 
 
-def next_is(request: Request, seq: int) -> bool:
-    """Answer /next; tell if it was asked."""
-    if request.part == "next":
-        request.reply(200, {LATEST: str(seq)}, str(seq).encode())
-    return request.part == "next"
-
-
 async def test_a_writer_tolerates_provisional_answers_and_sends_headers_at_once(
     session: aiohttp.ClientSession,
 ) -> None:
@@ -458,6 +454,32 @@ async def test_a_failed_segment_is_drained_ended_and_the_next_one_works(
             assert publisher.failed is None
             assert publisher.counters.segments_failed == 1
             assert publisher.counters.bytes_dropped == len(b"more" * 1000) + len(b"lost")
+
+
+async def test_an_answer_that_takes_long_is_counted_and_waited_for(session: aiohttp.ClientSession) -> None:
+    answered = asyncio.Event()
+
+    async def script(request: Request) -> None:
+        if not next_is(request, 0):
+            await request.body()
+            if request.part == "0":
+                await answered.wait()
+            request.reply(500 if request.part == "1" else 200, {SEQ: request.part})
+
+    async with scripted(script) as (url, _):
+        async with Publisher(session, url, "x/y", options=FAST_CLIENT) as publisher, within():
+            async with publisher.segment() as write:
+                await write(b"slow")
+            await until(lambda: publisher.segments_late == 1)
+            answered.set()
+            assert await write.delivered()
+            async with publisher.segment() as write:
+                await write(b"refused")
+            assert not await write.delivered()
+            async with publisher.segment() as write:
+                await write(b"soon")
+            assert await write.delivered()
+        assert publisher.segments_late == 1
 
 
 async def test_three_failures_in_a_row_are_the_end(session: aiohttp.ClientSession) -> None:

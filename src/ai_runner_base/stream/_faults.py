@@ -24,11 +24,13 @@ _INPUT = {
 }
 _OUTPUT = {
     "failed_segments": ("output_failed", "output: {} segment(s) did not reach the peer whole"),
+    "late_segments": ("output_slow", "output: {} segment(s) that the peer was slow to take"),
     "skipped_segments": ("output_skip", "output: {} segment(s) left out in part, the peer takes too little"),
     "reopened": ("output_reopened", "output: the encoder failed and was opened again, {} time(s)"),
 }
 _SIDE = {
     "events_lost": "events: {} lost while their channel was away",
+    "events_retried": "events: {} sent again, their channel did not take them",
     "events_reopened": "events: their channel was away and opened again, {} time(s)",
     "control_reopened": "control: its channel was away and opened again, {} time(s)",
 }

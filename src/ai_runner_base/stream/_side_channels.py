@@ -20,15 +20,19 @@ from ..trickle import ChannelReader, ChannelWriter, JsonSubscriber
 log = logging.getLogger(__name__)
 
 REOPEN_AFTER_S = 2.0
+RETRY_AFTER_S = 0.5
+MAX_TRIES = 20
+"""Of one event, about as many seconds: what its peer does not take for another reason than an outage, such as its size,
+must not keep the next ones back until a gateway misses them."""
 KEPT_MESSAGES = 64
 CLOSE_LIMIT_S = 2.0
 
 
 class EventsChannel:
-    """Sends events, one per segment. While the channel is away the newest ones wait.
+    """Sends events, one per segment, each until its peer has it. While the channel is away the newest ones wait.
 
     :param open_writer: opens the channel
-    :param on_fault: called with ``events_reopened`` or ``events_lost``
+    :param on_fault: called with ``events_reopened``, ``events_retried`` or ``events_lost``
     """
 
     def __init__(self, open_writer: Callable[[], ChannelWriter], on_fault: Callable[[str], None]) -> None:
@@ -36,6 +40,7 @@ class EventsChannel:
         self._waiting: deque[bytes] = deque()
         self._changed = asyncio.Event()
         self._closing = self._away = False
+        self._tries = 0
         self._writer = open_writer()
         self._task = asyncio.create_task(self._run(), name="events")
 
@@ -96,15 +101,29 @@ class EventsChannel:
     async def _send(self, data: bytes) -> None:
         try:
             async with self._writer.segment() as write:
-                accepted = await write(data)
+                await write(data)
+            arrived = await write.delivered()
         except PeerError:
             self._waiting.appendleft(data)
             raise
-        if not accepted:
-            self._on_fault("events_lost")
-        elif self._away:
+        if not arrived:
+            await self._again(data)
+            return
+        self._tries = 0
+        if self._away:
             self._away = False
             self._on_fault("events_reopened")
+
+    async def _again(self, data: bytes) -> None:
+        """Put a message back that did not arrive, unless it was tried often enough."""
+        self._tries += 1
+        if self._tries < MAX_TRIES:
+            self._waiting.appendleft(data)
+            self._on_fault("events_retried")
+        else:
+            self._tries = 0
+            self._on_fault("events_lost")
+        await asyncio.sleep(RETRY_AFTER_S)
 
 
 async def follow_control(

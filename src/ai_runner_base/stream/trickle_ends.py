@@ -240,6 +240,7 @@ class TrickleSink(EncodingSink):
             "skipped_bytes": self._skipped_bytes,
             "skipped_segments": self._skipped_segments,
             "failed_segments": self._writer.segments_failed,
+            "late_segments": self._writer.segments_late,
             "written_bytes": self._sent_bytes,
             "encoder": self._options.video.codec,
             **self._encoder_status(),

@@ -51,6 +51,9 @@ class SegmentWriter(Protocol):
         :return: False when they were not taken: the segment has failed and the caller may go on with the next
         """
 
+    async def delivered(self) -> bool:
+        """Wait, after the end of the block, until it is known whether the channel has the whole segment."""
+
 
 class ChannelWriter(Protocol):
     """Writes segments: ``async with writer.segment() as write: await write(data)``."""
@@ -58,6 +61,10 @@ class ChannelWriter(Protocol):
     @property
     def segments_failed(self) -> int:
         """How many segments did not reach the channel, or not to their end."""
+
+    @property
+    def segments_late(self) -> int:
+        """How many segments the channel did not acknowledge soon after their end."""
 
     def segment(self) -> AbstractAsyncContextManager[SegmentWriter]:
         """Begin the next segment; it ends with the block.

@@ -127,6 +127,7 @@ class LocalWrite:
     def __init__(self, write: Write, clock: Callable[[], float]) -> None:
         self._write = write
         self._clock = clock
+        self._taken = True
 
     @property
     def seq(self) -> int:
@@ -137,14 +138,20 @@ class LocalWrite:
         """Append bytes; False when the segment is full or the channel ended."""
         if not data:
             return True
-        return not self._write.channel.closed and self._write.append(bytes(data), self._clock())
+        self._taken = not self._write.channel.closed and self._write.append(bytes(data), self._clock())
+        return self._taken
+
+    async def delivered(self) -> bool:
+        """Return at once whether the last bytes were taken."""
+        return self._taken
 
 
 class LocalPublisher:
     """Writes segments of a channel in this process (a `ChannelWriter`)."""
 
     segments_failed: Final = 0
-    """Nothing lies between that could fail."""
+    segments_late: Final = 0
+    """Nothing lies between that could fail, or take time."""
 
     def __init__(self, channels: Channels, channel: Channel, clock: Callable[[], float]) -> None:
         self._channels = channels

@@ -78,6 +78,7 @@ class ClientOptions:
     :param retry_delay_s: between those
     :param behind_delay_s: wait when the channel's next number is lower than the one we want
     :param write_timeout_s: how long a write may wait for room before its segment counts as failed
+    :param late_after_s: an answer to a finished POST that takes longer is counted: the peer takes too little
     :param answer_timeout_s: how long the answer to a finished POST, or to a DELETE, may take
     :param buffer_bytes: bytes of a segment that may wait for the network
     :param roll_idle_s: a segment that got no byte for this long is finished; later bytes go to the next one
@@ -94,6 +95,7 @@ class ClientOptions:
     retry_delay_s: float = 0.5
     behind_delay_s: float = BEHIND_DELAY_S
     write_timeout_s: float = 5.0
+    late_after_s: float = 2.0
     answer_timeout_s: float = 10.0
     buffer_bytes: int = 1 * MIB
     roll_idle_s: float = 10.0

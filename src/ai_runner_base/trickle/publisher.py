@@ -30,6 +30,8 @@ class PublisherCounters:
 
     segments_sent: int = 0
     segments_failed: int = 0
+    segments_late: int = 0
+    """Not acknowledged soon after their end; they may be sent or failed since."""
     segments_rolled: int = 0
     """Finished early because nothing was written for a while."""
     bytes_sent: int = 0
@@ -80,6 +82,11 @@ class Publisher:
     def segments_failed(self) -> int:
         """How many segments did not reach the channel, or not to their end."""
         return self.counters.segments_failed
+
+    @property
+    def segments_late(self) -> int:
+        """How many segments the channel did not acknowledge soon after their end."""
+        return self.counters.segments_late
 
     async def __aenter__(self) -> Publisher:
         return self
@@ -219,7 +226,7 @@ class Publisher:
     def _start(self, seq: int) -> Upload:
         reset, self._reset = self._reset, False
         self._seq = seq + 1
-        upload = Upload(self.peer, seq, self._mime, reset=reset, on_done=self._done)
+        upload = Upload(self.peer, seq, self._mime, reset=reset, on_done=self._done, on_late=self._count_late)
         self._uploads.add(upload)
         return upload
 
@@ -245,6 +252,9 @@ class Publisher:
             self._fail(ChannelEndedError(f"trickle channel {self.peer.name} has ended: {upload.reason}"))
         elif upload.result is Result.FAILED and upload.begun:
             self._count_failure(upload)
+
+    def _count_late(self) -> None:
+        self.counters.segments_late += 1
 
     def _count_failure(self, upload: Upload) -> None:
         self.counters.segments_failed += 1
@@ -292,15 +302,15 @@ class SegmentUpload:
 
     def __init__(self, publisher: Publisher, upload: Upload) -> None:
         self._publisher = publisher
-        self._upload: Upload | None = upload
-        self._last_seq = upload.seq
+        self._upload = upload
+        self._rolled = False
         self._written_s = 0.0
         self._idle: asyncio.TimerHandle | None = None
 
     @property
     def seq(self) -> int:
         """Sequence number of the segment that bytes go to."""
-        return self._last_seq
+        return self._upload.seq
 
     async def __call__(self, data: bytes) -> bool:
         """Write bytes; never blocks for longer than `ClientOptions.write_timeout_s`.
@@ -309,8 +319,7 @@ class SegmentUpload:
         """
         if not data:
             return True
-        upload = self._upload or await self._next()
-        accepted = upload is not None and await upload.write(data)
+        accepted = (not self._rolled or await self._take_next()) and await self._upload.write(data)
         if not accepted:
             self._publisher.counters.bytes_dropped += len(data)
             return False
@@ -325,17 +334,24 @@ class SegmentUpload:
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
-        if self._upload is not None:
-            self._upload.finish()
+        self._upload.finish()
 
-    async def _next(self) -> Upload | None:
-        """After the segment was rolled: the one that bytes go to from now on."""
+    async def delivered(self) -> bool:
+        """Wait for the answer to the segment, finished before, as long as an answer may take.
+
+        :return: whether the peer has all of it
+        """
+        await asyncio.wait({self._upload.task})
+        return self._upload.result is Result.SENT
+
+    async def _take_next(self) -> bool:
+        """After the segment was rolled: get the one that bytes go to from now on."""
         try:
             self._upload = await self._publisher.take()
         except PeerError:
-            return None
-        self._last_seq = self._upload.seq
-        return self._upload
+            return False
+        self._rolled = False
+        return True
 
     def _roll_if_idle(self) -> None:
         """End a segment that gets no bytes, so that its readers are not kept waiting."""
@@ -345,7 +361,6 @@ class SegmentUpload:
             self._idle = loop.call_at(due_s, self._roll_if_idle)
             return
         self._idle = None
-        if self._upload is not None:
-            self._upload.finish()
-            self._upload = None
-            self._publisher.counters.segments_rolled += 1
+        self._upload.finish()
+        self._rolled = True
+        self._publisher.counters.segments_rolled += 1

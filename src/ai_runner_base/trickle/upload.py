@@ -61,10 +61,18 @@ class Upload:
 
     :param reset: tell the peer that this publisher has restarted
     :param on_done: called once with this upload when `result` is known; must not raise
+    :param on_late: called once if it is finished and `ClientOptions.late_after_s` later still unanswered
     """
 
     def __init__(
-        self, peer: Peer, seq: int, mime: str, *, reset: bool, on_done: Callable[[Upload], None]
+        self,
+        peer: Peer,
+        seq: int,
+        mime: str,
+        *,
+        reset: bool,
+        on_done: Callable[[Upload], None],
+        on_late: Callable[[], None],
     ) -> None:
         self.seq = seq
         self.result: Result | None = None
@@ -79,6 +87,8 @@ class Upload:
         self._mime = mime
         self._headers = {HEADER_RESET: "1"} if reset else {}
         self._on_done = on_done
+        self._on_late = on_late
+        self._late: asyncio.TimerHandle | None = None
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._body_ended = False
@@ -117,6 +127,9 @@ class Upload:
         self.begun = self.finished = True
         self._wanted.set()
         self._set_deadline()
+        if self._late is None and self.result is None:
+            loop = asyncio.get_running_loop()
+            self._late = loop.call_later(self._peer.options.late_after_s, self._on_late)
 
     def abort(self, reason: str) -> None:
         """Give up; the connection is dropped and the upload fails."""
@@ -225,6 +238,8 @@ class Upload:
             self.result, self.reason = Result.FAILED, repr(error)
         else:
             self.result = task.result()
+        if self._late is not None:
+            self._late.cancel()
         self._queue.clear()
         self._queued_bytes = 0
         self._room.set()
