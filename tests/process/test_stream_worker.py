@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,14 @@ from ai_runner_base.errors import CallerError
 from ai_runner_base.media import AudioPacket, MediaInfo, Picture
 from ai_runner_base.stream import Stream, StreamState, state
 from ai_runner_base.stream._ends import Feed
-from ai_runner_base.supervisor import Stamps, Supervisor, SupervisorOptions, WorkerEvent, WorkerState
+from ai_runner_base.supervisor import (
+    Stamps,
+    Supervisor,
+    SupervisorOptions,
+    WorkerEvent,
+    WorkerFailed,
+    WorkerState,
+)
 
 pytestmark = pytest.mark.process
 
@@ -89,9 +96,9 @@ class Screen:
 class Studio:
     """A supervisor whose events go to the stream of the moment."""
 
-    def __init__(self, prefix: Path, name: str) -> None:
+    def __init__(self, prefix: Path, name: str, limits: dict[str, float]) -> None:
         self.name, self.stream, self.screen = name, None, Screen()
-        options = SupervisorOptions(backoff_first_s=0.01, params_probation_s=60)
+        options = SupervisorOptions(backoff_first_s=0.01, params_probation_s=60, **limits)
         self.supervisor = Supervisor(spec_of(prefix, name), options, on_event=self._pass_on)
 
     def _pass_on(self, event: WorkerEvent) -> None:
@@ -117,8 +124,8 @@ class Studio:
 
 
 @asynccontextmanager
-async def studio(tmp_path: Path, name: str) -> AsyncIterator[Studio]:
-    made = Studio(make_prefix(tmp_path, [name]), name)
+async def studio(tmp_path: Path, name: str, **limits: float) -> AsyncIterator[Studio]:
+    made = Studio(make_prefix(tmp_path, [name]), name, limits)
     try:
         await made.supervisor.start()
         await made.supervisor.wait_ready(20)
@@ -187,6 +194,44 @@ async def test_a_worker_from_which_nothing_comes_is_replaced_within_the_stream(
         assert not stream.end_reason
         reasons = [event["reason"] for event in stream.events.recent if event["type"] == "restart"]
     assert any("no output" in reason for reason in reasons)
+
+
+async def test_a_worker_from_which_nothing_comes_is_replaced_while_parameters_keep_changing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "FIRST_OUTPUT_LIMIT_S", 2.0)
+    async with studio(tmp_path, "calamities") as made, made.streaming() as stream:
+        await made.until(lambda: made.screen.seen)
+        await stream.patch_params({"act": "leak", "strike": 1})
+        async with asyncio.timeout(15):
+            for gain in range(1, 10**6):
+                if stream.fault_counts().get("worker_restart"):
+                    break
+                with suppress(WorkerFailed):
+                    await stream.patch_params({"gain": gain})
+                await asyncio.sleep(0.2)
+        made.screen.seen.clear()
+        await made.until(lambda: len(made.screen.seen) > 10)
+        assert not stream.end_reason
+
+
+async def test_a_worker_that_hangs_is_replaced_at_the_frame_limit_not_a_ping_later(tmp_path: Path) -> None:
+    limits = {"frame_timeout_s": 3.0, "ping_interval_s": 2.9}
+    async with studio(tmp_path, "calamities", **limits) as made, made.streaming() as stream:
+        await made.until(lambda: made.screen.seen)
+        life = made.supervisor._life
+        begin_s = life._last_pong_s
+        await made.until(lambda: life._last_pong_s != begin_s)
+        begin_s = life._last_pong_s
+        await stream.patch_params({"act": "hang", "strike": 1})
+        await made.until(lambda: made.supervisor.state is not WorkerState.READY)
+        hung_s = time.monotonic() - begin_s
+        await made.until(lambda: stream.fault_counts().get("worker_restart"))
+        made.screen.seen.clear()
+        await made.until(lambda: len(made.screen.seen) > 10)
+        reasons = [event["reason"] for event in stream.events.recent if event["type"] == "restart"]
+    assert reasons == ["'calamities': one frame has taken more than 3 s"]
+    assert hung_s < 4.5, "the first ping that would find it beyond its limit is the one after 5.8 s"
 
 
 async def test_each_complaint_of_a_pipeline_is_told_once(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ class Record:
         self.state_ms = self.start_ms = now_ms()
         self.started_s = self.loaded_s = time.monotonic()
         self.params_s: float | None = None
+        self.tried_s: float | None = None
+        """When parameters changed last after which output has yet to come."""
         self.error_s: float | None = None
         self.restart_s: float | None = None
         self.replaced_s: float | None = None
@@ -38,9 +40,17 @@ class Record:
         """Note that the worker is ready."""
         self.loaded_s = time.monotonic()
 
-    def params_changed(self) -> None:
-        """Note that parameters were applied."""
-        self.params_s = self.loaded_s = time.monotonic()
+    def params_changed(self, last_output_s: float | None) -> None:
+        """Note that parameters were applied.
+
+        The pipeline is given time to show something with them, as after a load; but who changes them again and again
+        must not thereby keep a worker from which nothing comes.
+
+        :param last_output_s: when a frame came from the pipeline last
+        """
+        self.params_s = time.monotonic()
+        if last_output_s is not None and last_output_s > max(self.loaded_s, self.tried_s or 0.0):
+            self.tried_s = self.params_s
 
     def failed(self, message: str) -> None:
         """Note an error."""
@@ -68,7 +78,7 @@ class Record:
             streaming=True,
             worker_failed=worker_failed,
             worker_ready=worker_ready,
-            since_load_s=max(0.0, now_s - self.loaded_s - _SETTLE_S),
+            since_load_s=max(0.0, now_s - max(self.loaded_s + _SETTLE_S, self.tried_s or 0.0)),
             since_input_s=now_s - (self.started_s if taken.last_s is None else taken.last_s),
             since_output_s=age_s(given.last_s),
             since_error_s=age_s(self.error_s),

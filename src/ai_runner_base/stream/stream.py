@@ -208,7 +208,7 @@ class Stream:
 
     def _params_applied(self, applied: ParamsApplied) -> None:
         self.frames.output_size = applied.output_size or self.frames.output_size
-        self.record.params_changed()
+        self.record.params_changed(self.frames.given.last_s)
 
     async def control(self, params: Mapping[str, Any]) -> None:
         """Apply parameters from the control channel; a failure becomes an event."""
@@ -278,6 +278,7 @@ class Stream:
     async def _give_params(self) -> None:
         self._attempts += 1
         await self._parameters.give()
+        self.record.loaded()
         self.frames.hold = not self._parameters.given
 
     def _params_given(self, giving: asyncio.Task[None]) -> None:

@@ -83,6 +83,7 @@ class Life:
         self._answers: dict[int, asyncio.Future[control.ControlMessage]] = {}
         self._heartbeat: asyncio.Task[None] | None = None
         self._last_pong_s = 0.0
+        self._closer_look: asyncio.TimerHandle | None = None
         self._reload: control.ParamsApplied | None = None
         self._reload_since_s = 0.0
         self._oom_kills = oom_kills()
@@ -160,6 +161,8 @@ class Life:
             self._heartbeat.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._heartbeat
+        if self._closer_look is not None:
+            self._closer_look.cancel()
         if self._process is not None:
             await self._end_process(self._process)
         self.fail(WorkerFailed("the worker was ended"))
@@ -322,3 +325,11 @@ class Life:
             self.fail(self._failed(f"one frame has taken more than {limit_s:g} s", hung=True))
         elif pong.loop_blocked_s > limit_s:
             self.fail(self._failed(f"its event loop has been blocked for more than {limit_s:g} s", hung=True))
+        else:
+            self._look_closer(limit_s - max(pong.frame_in_progress_s, pong.loop_blocked_s))
+
+    def _look_closer(self, left_s: float) -> None:
+        """Ping at the very end of a limit that comes before the next ping does."""
+        if left_s < min(self._options.ping_interval_s, self._options.frame_timeout_s):
+            ping = control.Ping(next(self._requests))
+            self._closer_look = self._loop.call_later(left_s + _READ_GRACE_S, self.send, ping)
