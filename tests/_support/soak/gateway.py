@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import time
 from collections.abc import AsyncIterator
@@ -20,7 +21,7 @@ import numpy as np
 from ai_runner_base.errors import PeerError
 from ai_runner_base.media import BytePipe, ClipOptions, Decoder, Picture, encode_ts_clip, read_counter
 from ai_runner_base.testing.live import FrameBytes, rgb, split_frames
-from ai_runner_base.trickle import ClientOptions, JsonSubscriber, Subscriber
+from ai_runner_base.trickle import ClientOptions, Subscriber
 
 PATIENT = ClientOptions(retries=60, reissue_s=2.0)
 """A viewer waits for a peer that is away, and looks again soon for one that counts from the start."""
@@ -267,14 +268,28 @@ async def view(http: aiohttp.ClientSession, url: str, judge: Judge) -> None:
 
 
 async def collect_events(http: aiohttp.ClientSession, url: str, events: list[dict]) -> None:
-    """Keep every event of the channel, over all its ends and beginnings."""
+    """Keep every event of the channel, over all its ends and beginnings.
+
+    It looks at every segment that the channel has: a `Subscriber` joins at the live edge, and passes by what was sent
+    in the moments after an outage.
+    """
+    known: set[bytes] = set()
     while True:
-        reader = Subscriber(http, url, start=0 if not events else -2, options=PATIENT)
-        with contextlib.suppress(PeerError):
-            async with JsonSubscriber(reader) as bodies:
-                async for body in bodies:
-                    events.append({**body["event"], "received_s": time.monotonic()})
+        with contextlib.suppress(aiohttp.ClientError):
+            for seq in await _kept(http, url):
+                async with http.get(f"{url}/{seq}") as answer:
+                    body = await answer.read() if answer.status == 200 else b""
+                if body and body not in known:
+                    known.add(body)
+                    events.append({**json.loads(body)["event"], "received_s": time.monotonic()})
         await asyncio.sleep(0.3)
+
+
+async def _kept(http: aiohttp.ClientSession, url: str) -> range:
+    """The segments that a channel has."""
+    async with http.get(f"{url}/next") as answer:
+        following = int(await answer.text()) if answer.status == 200 else 0
+    return range(max(0, following - 4), following)
 
 
 @contextlib.asynccontextmanager
