@@ -7,6 +7,7 @@ callback that takes long holds its stream up, one that raises ends it.
 from ai_runner_base.media import clip
 from ai_runner_base.media._audio_path import AudioMode
 from ai_runner_base.media._decoder import Decoder
+from ai_runner_base.media._devices import list_video_decoders, pick_live_decoder
 from ai_runner_base.media._file import FileEncoder
 from ai_runner_base.media._file_writer import FileOptions
 from ai_runner_base.media._fit import Fitter
@@ -67,7 +68,9 @@ __all__ = [
     "clip",
     "encode_ts_clip",
     "jpeg_size",
+    "list_video_decoders",
     "list_video_encoders",
+    "pick_live_decoder",
     "pick_live_encoder",
     "read_counter",
     "write_clip",

@@ -56,6 +56,11 @@ class Decoder:
         """Running totals."""
         return self._delivery.counters
 
+    @property
+    def decoded_by(self) -> str:
+        """What decodes the pictures: ``software`` or FFmpeg's device type; empty before the first one."""
+        return self._delivery.decoded_by
+
     def start(self) -> None:
         """Begin to read."""
         self._thread.start()

@@ -20,7 +20,7 @@ from ai_runner_base.errors import CallerError, HostError, PeerError, RunnerError
 from ai_runner_base.media._reader import DecoderOptions, Delivery
 from ai_runner_base.media._ts_reader import TsReader
 from ai_runner_base.media._types import TIME_BASE, AudioInfo, AudioPacket, MediaInfo, VideoInfo
-from ai_runner_base.media._video import VideoDecoder, decoder_threads
+from ai_runner_base.media._video import SOFTWARE, VideoDecoder, decoder_threads
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp", "rist", "tcp")
 TS_SCHEMES = ("srt", "udp", "rist")
@@ -146,6 +146,7 @@ class LibavReader:
             self._delivery.counters,
             self._options.policy,
         )
+        self._delivery.decoded_by = SOFTWARE
         for packet in container.demux([stream for stream in (video, audio) if stream]):
             self._delivery.check()
             received_ns = time.monotonic_ns()

@@ -62,6 +62,11 @@ class LiveEncoder:
         self._line = LiveLine(width, height, self._options, audio, on_bytes, self.counters, on_coded)
         self._thread = threading.Thread(target=self._run, name=f"encode-{next(_numbers)}", daemon=True)
 
+    @property
+    def encoded_by(self) -> str:
+        """FFmpeg's name of the encoder; empty while there is none."""
+        return self._line.codec_name
+
     def start(self) -> None:
         """Begin to encode."""
         self._thread.start()

@@ -82,6 +82,12 @@ class LiveLine:
         self._segment_pts = 0
         self._fresh_encoder = True
 
+    @property
+    def codec_name(self) -> str:
+        """FFmpeg's name of the encoder; empty while there is none. Any thread."""
+        encoder = self._encoder
+        return encoder.codec_name if encoder else ""
+
     def open(self) -> None:
         """Open the encoder.
 

@@ -1,14 +1,21 @@
-"""Which video encoders work on this machine: each one is really opened."""
+"""Which video encoders work on this machine: each one is really opened. (Decoders: `_devices`.)"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import av
 from av.codec import Codec
 
 from ai_runner_base.errors import CallerError, HostError
-from ai_runner_base.media._video_encoder import H264_ENCODERS, VideoEncoderOptions, open_encoder
+from ai_runner_base.media._video_encoder import (
+    H264_ENCODERS,
+    OPEN_FAULTS,
+    VideoEncoderOptions,
+    open_encoder,
+)
 
 HARDWARE_SUFFIXES = ("_nvenc", "_videotoolbox", "_qsv", "_amf", "_mf", "_vaapi", "_v4l2m2m", "_vulkan")
 PROBE_SIZE = (640, 360)
@@ -16,10 +23,11 @@ PROBE_SIZE = (640, 360)
 
 @dataclass(frozen=True, slots=True)
 class CodecProbe:
-    """One H.264 encoder of this FFmpeg.
+    """One H.264 encoder of this FFmpeg, or one way to decode H.264.
 
+    :param name: FFmpeg's name of the encoder or of the device type; ``software`` for decoding without a device
     :param hardware: it needs a GPU or a codec chip
-    :param usable: it opened
+    :param usable: it opened, or it decoded a clip
     :param reason: why it did not; empty when it did
     """
 
@@ -49,18 +57,31 @@ def _is_h264_encoder(name: str) -> bool:
 
 def _probe(name: str) -> CodecProbe:
     hardware = name.endswith(HARDWARE_SUFFIXES)
+    with captured_errors() as lines:
+        try:
+            open_encoder(name, *PROBE_SIZE, VideoEncoderOptions())
+        except OPEN_FAULTS as error:
+            return CodecProbe(name, hardware, usable=False, reason=explain_open(error, lines))
+    return CodecProbe(name, hardware, usable=True)
+
+
+@contextmanager
+def captured_errors() -> Iterator[list[tuple[int, str, str]]]:
+    """Keep what FFmpeg logs as errors on this thread: (level, who, what), instead of passing it on."""
     level = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
     try:
         with av.logging.Capture() as lines:
-            open_encoder(name, *PROBE_SIZE, VideoEncoderOptions())
-    except (ValueError, av.FFmpegError) as error:
-        said = lines[0][2].strip() if lines else ""
-        text = getattr(error, "strerror", None) or str(error)
-        return CodecProbe(name, hardware, usable=False, reason=f"{said} ({text})" if said else text)
+            yield lines
     finally:
         av.logging.set_level(level)
-    return CodecProbe(name, hardware, usable=True)
+
+
+def explain_open(error: Exception, lines: list[tuple[int, str, str]]) -> str:
+    """Say why FFmpeg could not: the first thing that it logged, and its error."""
+    said = lines[0][2].strip() if lines else ""
+    text = getattr(error, "strerror", None) or str(error)
+    return f"{said} ({text})" if said else text
 
 
 def pick_live_encoder(wanted: str = "auto") -> str:

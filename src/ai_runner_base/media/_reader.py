@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from ai_runner_base.media._types import AudioPacket, DecoderCounters, MediaInfo, Picture, VideoInfo
-from ai_runner_base.media._video import DecodePolicy
+from ai_runner_base.media._video import SOFTWARE, DecodePolicy
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: how a reader leaves its loops
@@ -21,6 +21,7 @@ class DecoderOptions:
     :param read_timeout_s: for a URL: without a byte; also how long a stopped thread can still be in FFmpeg
     :param probe_timeout_s: of stream without a video track, before that is an error
     :param live: lowest delay instead of highest throughput; None: by the URL's scheme
+    :param device: FFmpeg's type of the device that decodes live MPEG-TS, or ``software`` (`pick_live_decoder`)
     :param ffmpeg: options for FFmpeg's demuxer and protocol, by their FFmpeg names
     """
 
@@ -28,6 +29,7 @@ class DecoderOptions:
     read_timeout_s: float = 10.0
     probe_timeout_s: float = 2.5
     live: bool | None = None
+    device: str = SOFTWARE
     policy: DecodePolicy = field(default_factory=DecodePolicy)
     ffmpeg: dict[str, str] = field(default_factory=dict)
 
@@ -46,6 +48,7 @@ class Delivery:
         self._on_info = on_info
         self.counters = DecoderCounters()
         self.info: MediaInfo | None = None
+        self.decoded_by = ""
         self.stopped = False
 
     @property

@@ -15,7 +15,7 @@ from ai_runner_base.media._timeline import Unroller
 from ai_runner_base.media._ts import ElementaryStream
 from ai_runner_base.media._ts_demux import Program, TsDemuxer, Unit
 from ai_runner_base.media._types import TICKS_PER_S, TIME_BASE, AudioInfo, AudioPacket, MediaInfo, VideoInfo
-from ai_runner_base.media._video import VideoDecoder, open_live_codec
+from ai_runner_base.media._video import SOFTWARE, VideoDecoder, open_live_codec
 
 logger = logging.getLogger(__name__)
 
@@ -117,10 +117,7 @@ class TsReader:
         if program.video is None:
             self._video = None
         elif self._video is None or program.video.codec != known:
-            codec = program.video.codec
-            self._video = VideoDecoder(
-                lambda: open_live_codec(codec), TIME_BASE, self._counters, self._options.policy
-            )
+            self._video = self._open_decoder(program.video.codec)
             self._wait_for_key_frame = True
         self._video_stream = program.video
         audio = program.audio
@@ -130,6 +127,16 @@ class TsReader:
             rate = 48_000 if audio.codec == "opus" else 0
             self._audio = AudioInfo(audio.codec, rate, audio.channels)
         self._tell()
+
+    def _open_decoder(self, codec: str) -> VideoDecoder:
+        device = self._options.device
+        return VideoDecoder(
+            lambda: open_live_codec(codec),
+            TIME_BASE,
+            self._counters,
+            self._options.policy,
+            None if device == SOFTWARE else lambda: open_live_codec(codec, device),
+        )
 
     def _tell(self) -> None:
         stream, known = self._video_stream, self._delivery.info
@@ -157,6 +164,7 @@ class TsReader:
         gap, self._gap = self._gap, False
         if self._video is not None:
             self._delivery.pictures(self._video.decode(packet, unit.received_ns, gap=gap))
+            self._delivery.decoded_by = self._options.device if self._video.on_device else SOFTWARE
 
     def _may_decode(self, unit: Unit, dts: int) -> bool:
         """Whether a decoder that has lost the thread can, or after long enough must, go on with this."""

@@ -147,6 +147,8 @@ class DecoderCounters:
     discontinuities: int = 0
     """Jumps of the timeline."""
     reopened: int = 0
+    device_failures: int = 0
+    """Times that a decoder on a device failed and software took its place."""
 
 
 @dataclass(slots=True)

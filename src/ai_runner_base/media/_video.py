@@ -7,14 +7,18 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 from av.codec.context import CodecContext
+from av.codec.hwaccel import HWAccel
 from av.video.codeccontext import VideoCodecContext
 
 from ai_runner_base.errors import CallerError
+from ai_runner_base.media._bitstream import can_start_decoding
+from ai_runner_base.media._kept import KeptPackets
 from ai_runner_base.media._timeline import is_jump
 from ai_runner_base.media._types import TICKS_PER_S, DecoderCounters, Picture
 
@@ -22,6 +26,11 @@ logger = logging.getLogger(__name__)
 
 MAX_REORDER = 64
 """Access units whose arrival is remembered; no codec reorders further."""
+MAX_SILENT = 20
+"""Access units in a row without a picture after which a device does not work; H.264 holds 16 back at most."""
+SOFTWARE = "software"
+DOWNLOADED_FORMATS = ("nv12", "p010le", "p016le")
+"""In which pictures come from a device; decoders in software give planes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +59,13 @@ class VideoDecoder:
 
     Pictures come out with PTS that increase, except after a `Picture.discontinuity`.
 
-    :param open_codec: makes a fresh decoder; called again when the budget is spent
+    A decoder on a device is left for good at its first failure: what it was given since the last key frame is
+    decoded again in software, so that nothing is missing.
+
+    :param open_codec: makes a fresh decoder in software; called again when the budget is spent
     :param time_base: of the packets and therefore of the pictures
+    :param open_on_device: makes the decoder that is tried first; None: software from the start
+    :ivar on_device: the newest picture came from the device
     """
 
     def __init__(
@@ -60,13 +74,18 @@ class VideoDecoder:
         time_base: Fraction,
         counters: DecoderCounters,
         policy: DecodePolicy,
+        open_on_device: Callable[[], VideoCodecContext] | None = None,
     ) -> None:
+        self.on_device = False
         self._open_codec = open_codec
         self._time_base = time_base
         self._counters = counters
         self._policy = policy
-        self._codec = open_codec()
         self._budget = policy.invalid_budget
+        self._kept: KeptPackets | None = None
+        self._silent = 0
+        self._skips_to_start = False
+        self._codec = self._open_first(open_on_device)
         self._reopens: deque[float] = deque()
         self._arrivals: dict[int, Arrival] = {}
         self._last_pts: int | None = None
@@ -85,12 +104,7 @@ class VideoDecoder:
             self._arrivals[packet.pts] = Arrival(received_ns, gap)
             if len(self._arrivals) > MAX_REORDER:
                 del self._arrivals[next(iter(self._arrivals))]
-        try:
-            frames = self._codec.decode(packet)
-        except av.FFmpegError as error:
-            self._invalid(error)
-            return
-        yield from self._pictures(frames, received_ns)
+        yield from self._pictures(self._frames(packet), received_ns)
 
     def flush(self) -> Iterator[Picture]:
         """The pictures that the decoder still holds; it must not be used afterwards."""
@@ -105,9 +119,66 @@ class VideoDecoder:
         """After a skip in the input: forget everything that came before."""
         self._codec.flush_buffers()
         self._arrivals.clear()
+        if self._kept is not None:
+            self._kept.clear()
+
+    def _frames(self, packet: av.Packet[av.stream.Stream]) -> list[av.VideoFrame]:
+        if self._skips_to_start:
+            if not can_start_decoding(self._codec.name, bytes(packet)):
+                self._counters.skipped_before_key_frame += 1
+                return []
+            self._skips_to_start = False
+        if self._kept is not None:
+            self._kept.add(packet)
+        try:
+            frames = self._codec.decode(packet)
+        except av.FFmpegError as error:
+            return self._failed(error)
+        self._silent = 0 if frames else self._silent + 1
+        if self._kept is not None and self._silent > MAX_SILENT:
+            return self._fall_back(f"no picture from {self._silent} frames")
+        return frames
+
+    # --- the device ---
+
+    def _open_first(self, open_on_device: Callable[[], VideoCodecContext] | None) -> VideoCodecContext:
+        if open_on_device is None:
+            return self._open_codec()
+        try:
+            codec = open_on_device()
+        except (NotImplementedError, av.FFmpegError) as error:
+            self._note_fall_back(str(error))
+            return self._open_codec()
+        self._kept = KeptPackets(codec.name)
+        return codec
+
+    def _failed(self, error: av.FFmpegError) -> list[av.VideoFrame]:
+        if self._kept is not None and not isinstance(error, av.error.InvalidDataError):
+            return self._fall_back(str(error))
+        return self._invalid(error)
+
+    def _fall_back(self, reason: str) -> list[av.VideoFrame]:
+        """Go on in software; returns the pictures that the device still owed."""
+        self._note_fall_back(reason)
+        kept, self._kept = self._kept, None
+        self._codec, self._budget = self._open_codec(), self._policy.invalid_budget
+        frames: list[av.VideoFrame] = []
+        for packet in kept or ():
+            with suppress(av.FFmpegError):  # bad data, which the device may have been right about
+                frames += self._codec.decode(packet)
+        self._skips_to_start = kept is None or not kept.usable
+        return [frame for frame in frames if frame.pts in self._arrivals]
+
+    def _note_fall_back(self, reason: str) -> None:
+        logger.warning("The device failed to decode (%s); software does it from now on", reason)
+        self._counters.device_failures += 1
+
+    # --- pictures ---
 
     def _pictures(self, frames: list[av.VideoFrame], received_ns: int) -> Iterator[Picture]:
         decoded_ns = time.monotonic_ns()
+        if frames:
+            self.on_device = self._kept is not None and is_from_device(self._codec, frames[-1])
         for frame in frames:
             self._budget = min(self._budget + 1, self._policy.invalid_budget)
             if frame.pts is None:
@@ -142,11 +213,13 @@ class VideoDecoder:
             return True
         return False if step > 0 else None
 
-    def _invalid(self, error: av.FFmpegError) -> None:
+    def _invalid(self, error: av.FFmpegError) -> list[av.VideoFrame]:
         self._counters.invalid_packets += 1
         self._budget -= 1
         if self._budget >= 0:
-            return
+            return []
+        if self._kept is not None:
+            return self._fall_back(f"{self._counters.invalid_packets} bad packets; {error.strerror}")
         now = time.monotonic()
         while self._reopens and now - self._reopens[0] > self._policy.reopen_window_s:
             self._reopens.popleft()
@@ -162,20 +235,31 @@ class VideoDecoder:
         self._codec = self._open_codec()
         self._arrivals.clear()
         self._budget = self._policy.invalid_budget
+        return []
 
 
-def open_live_codec(name: str) -> VideoCodecContext:
+def open_live_codec(name: str, device: str = SOFTWARE) -> VideoCodecContext:
     """A decoder that gives a picture at once: threads work on slices of one frame, never on several frames.
 
     :param name: FFmpeg's decoder name
+    :param device: FFmpeg's device type, whose pictures are brought to main memory; what it cannot decode, it leaves
+        to software
+    :raises NotImplementedError: FFmpeg cannot decode this codec on a device
+    :raises av.FFmpegError: there is no such device, or its driver fails
     """
-    codec = CodecContext.create(name, "r")
+    hwaccel = None if device == SOFTWARE else HWAccel(device, allow_software_fallback=True)
+    codec = CodecContext.create(name, "r", hwaccel)
     if not isinstance(codec, VideoCodecContext):
         raise CallerError(f"{name} is not a video codec")
     codec.thread_type = "SLICE"
-    codec.thread_count = decoder_threads()
+    codec.thread_count = decoder_threads() if hwaccel is None else 1
     codec.open()
     return codec
+
+
+def is_from_device(codec: VideoCodecContext, frame: av.VideoFrame) -> bool:
+    """Whether the device that the decoder was opened on has decoded this picture, not software in its place."""
+    return codec.is_hwaccel and frame.format.name in DOWNLOADED_FORMATS
 
 
 def decoder_threads() -> int:

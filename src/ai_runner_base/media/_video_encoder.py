@@ -12,6 +12,7 @@ from typing import cast
 import av
 import numpy as np
 from av.codec.context import CodecContext
+from av.codec.hwaccel import HWAccel
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
@@ -39,11 +40,14 @@ H264_ENCODERS = (
     "libopenh264",
     "h264_nvenc",
     "h264_videotoolbox",
+    "h264_vaapi",
     "h264_qsv",
     "h264_amf",
     "h264_mf",
 )
 """In the order of preference: what is known to give a frame at once, on any machine, comes first."""
+OPEN_FAULTS = (ValueError, NotImplementedError, av.FFmpegError)
+"""What `open_encoder` raises."""
 NO_KEY_FRAMES = 1 << 20
 """Frames between key frames that the encoder makes by itself: never, they follow from the PTS."""
 
@@ -170,7 +174,7 @@ def choose_encoder(width: int, height: int, options: VideoEncoderOptions) -> str
     for name in names:
         try:
             open_encoder(name, width, height, options)
-        except (ValueError, av.FFmpegError) as error:
+        except OPEN_FAULTS as error:
             reasons.append(f"{name}: {getattr(error, 'strerror', None) or error}")
             continue
         if reasons:
@@ -187,8 +191,10 @@ def open_encoder(name: str, width: int, height: int, options: VideoEncoderOption
 
     :raises ValueError: FFmpeg does not know it
     :raises av.FFmpegError: it does not open here, such as a GPU encoder without the GPU
+    :raises NotImplementedError: this PyAV cannot give it its device (before 17)
     """
-    codec = cast(VideoCodecContext, CodecContext.create(name, "w"))
+    device = HWAccel(_DEVICES[name]) if name in _DEVICES else None
+    codec = cast(VideoCodecContext, CodecContext.create(name, "w", device))
     configure_encoder(codec, name, width, height, options)
     codec.time_base = TIME_BASE
     codec.open()
@@ -242,11 +248,14 @@ def _x264_options(options: VideoEncoderOptions) -> dict[str, str]:
     return chosen
 
 
-_PIXEL_FORMATS = {"h264_qsv": "nv12", "h264_mf": "nv12"}
+_DEVICES = {"h264_vaapi": "vaapi"}
+"""Encoders that take frames on their device only: PyAV puts ours there."""
+_PIXEL_FORMATS = {"h264_vaapi": "nv12", "h264_qsv": "nv12", "h264_mf": "nv12"}
 _LOW_DELAY_OPTIONS = {
     "libopenh264": {"allow_skip_frames": "0", "rc_mode": "bitrate"},
     "h264_nvenc": {"preset": "p1", "tune": "ull", "delay": "0", "zerolatency": "1", "forced-idr": "1"},
     "h264_videotoolbox": {"realtime": "1", "prio_speed": "1"},
+    "h264_vaapi": {"async_depth": "1"},
     "h264_qsv": {"async_depth": "1", "low_delay_brc": "1", "forced_idr": "1"},
     "h264_amf": {"usage": "ultralowlatency", "forced_idr": "1"},
 }
