@@ -65,6 +65,7 @@ async def test_a_useless_worker_is_replaced_and_says_where_it_stood(tmp_path: Pa
         driver.give(1, pts=0)
         await asyncio.sleep(0.3)
         assert driver.supervisor.replace_worker("no picture for 5 s")
+        assert not driver.supervisor.replace_worker("no picture"), "it is ending already"
         restarted = await driver.event(Restarted)
         assert "no picture for 5 s" in restarted.reason
         assert any("in strike" in line for line in restarted.log_tail), "no stack of the hanging frame"

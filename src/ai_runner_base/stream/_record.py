@@ -78,7 +78,7 @@ class Record:
             streaming=True,
             worker_failed=worker_failed,
             worker_ready=worker_ready,
-            since_load_s=max(0.0, now_s - max(self.loaded_s + _SETTLE_S, self.tried_s or 0.0)),
+            since_load_s=max(0.0, now_s - max(self.loaded_s, self.tried_s or 0.0) - _SETTLE_S),
             since_input_s=now_s - (self.started_s if taken.last_s is None else taken.last_s),
             since_output_s=age_s(given.last_s),
             since_error_s=age_s(self.error_s),

@@ -53,8 +53,8 @@ class Snapshot:
     worker_failed: bool
     worker_ready: bool
     since_load_s: float
-    """Since two seconds after the latest of stream start and worker ready, or since parameters changed if that was
-    later and output had come before; at least 0."""
+    """Since the latest of stream start, worker ready and a change of parameters with output before it, less two
+    seconds, at least 0."""
     since_input_s: float
     """Since the last input frame, or since the start."""
     since_output_s: float | None

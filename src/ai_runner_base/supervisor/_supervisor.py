@@ -94,11 +94,12 @@ class Supervisor:
     def replace_worker(self, reason: str) -> bool:
         """End a worker that lives but is of no use, as if it had hung; another one follows within the budget.
 
-        :returns: False when no worker is ready, so that there is nothing to replace
+        :returns: False when no worker is ready, or it is ending already, so that there is nothing to replace
         """
-        if self._life is None or self.state not in (WorkerState.READY, WorkerState.RELOADING):
+        life, replaceable = self._life, (WorkerState.READY, WorkerState.RELOADING)
+        if life is None or life.trouble.done() or self.state not in replaceable:
             return False
-        self._life.give_up(reason)
+        life.give_up(reason)
         return True
 
     async def wait_ready(self, timeout_s: float) -> WorkerInfo:
