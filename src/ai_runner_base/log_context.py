@@ -1,7 +1,8 @@
-"""Which stream a log line belongs to: ids that travel with the asyncio task."""
+"""Which stream a log line belongs to, by ids that travel with the asyncio task; and how many lines were lost."""
 
 from __future__ import annotations
 
+import threading
 from contextvars import ContextVar
 
 _IDS = ("gateway_request_id", "manifest_id", "stream_id")
@@ -26,3 +27,19 @@ def stream_ids() -> dict[str, str]:
 def _one_word(text: str) -> str:
     shown = text[:MAX_ID_CHARS].encode("unicode_escape").decode()
     return shown.replace(" ", "\\x20")
+
+
+class LostLines:
+    """Counts the log lines of this process that nobody took."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def add(self) -> None:
+        """Count one. Any thread."""
+        with self._lock:
+            self.count += 1
+
+
+lost_lines = LostLines()

@@ -16,6 +16,7 @@ from ..server import ServerOptions
 from ..trickle import ClientOptions, TlsPolicy
 from ..webrtc import IceServer, PeerOptions
 from ._auto_install import AutoInstall, add_names, auto_install, auto_install_options
+from ._logging import never_waiting
 from ._options import environments_option
 from ._orchestrators import orchestrator_options, read_orchestrators, tls_policy
 from ._serving import LOOPBACK, ServeOptions, serve
@@ -173,7 +174,8 @@ def command(names: tuple[str, ...], environments: tuple[Path, ...], **flags: Any
         for installed in choose(names, catalog):
             prepare(installed)
         return
-    asyncio.run(serve(options, catalog))
+    with never_waiting():
+        asyncio.run(serve(options, catalog))
 
 
 def _options(names: tuple[str, ...], flags: dict[str, Any]) -> ServeOptions:

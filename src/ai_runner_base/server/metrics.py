@@ -22,6 +22,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from ..log_context import lost_lines
 from ..stream import BOUNDS_MS, Histogram, Runner
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -43,7 +44,9 @@ class RunnerCollector(Collector):
         yield identity
         tasks = GaugeMetricFamily("ai_runner_event_loop_tasks", "Tasks of the event loop")
         tasks.add_metric([], len(asyncio.all_tasks()))
-        yield tasks
+        lost = CounterMetricFamily("ai_runner_log_lines_lost", "Log lines that nobody read in time")
+        lost.add_metric([], lost_lines.count)
+        yield from (tasks, lost)
         yield from self._workers()
         yield from self._streams()
 
@@ -66,6 +69,11 @@ class RunnerCollector(Collector):
 
     def _streams(self) -> Iterator[Metric]:
         live = GaugeMetricFamily("ai_runner_streams", "Live streams by state", labels=["pipeline", "state"])
+        codecs = GaugeMetricFamily(
+            "ai_runner_stream_codecs",
+            "Live streams by what decodes and encodes them",
+            labels=["pipeline", "kind", "codec"],
+        )
         begun = CounterMetricFamily("ai_runner_streams_started", "Streams started", labels=["pipeline"])
         frames = CounterMetricFamily(
             "ai_runner_frames", "Frames by what became of them", labels=["pipeline", "outcome"]
@@ -85,6 +93,8 @@ class RunnerCollector(Collector):
         streams = list(self._runner.streams.values())
         for (name, state), n in Counter((s.pipeline, str(s.state)) for s in streams).items():
             live.add_metric([name, state], n)
+        for key, n in Counter((s.pipeline, *codec) for s in streams for codec in s.codecs().items()).items():
+            codecs.add_metric(list(key), n)
         for name, totals in self._runner.totals.collect(streams).items():
             begun.add_metric([name], totals.streams)
             for metric, counts in (
@@ -97,7 +107,7 @@ class RunnerCollector(Collector):
                     metric.add_metric([name, label], n)
             for stage, histogram in totals.stages.items():
                 latency.add_metric([name, stage], _buckets(histogram), histogram.sum_ms / 1000)
-        yield from (live, begun, frames, faults, params, ends, latency)
+        yield from (live, codecs, begun, frames, faults, params, ends, latency)
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
