@@ -215,6 +215,27 @@ def test_the_environment_is_made_once_and_again_when_the_requirements_change(mac
     assert names == ["bootstrap", "bootstrap.lock"]
 
 
+def pack(machine: Machine, says: str) -> None:
+    """Make it a repository that `ai-runner new` has made: no source, but the program packed beside the wrapper."""
+    shutil.rmtree(machine.root / "src", ignore_errors=True)
+    with zipfile.ZipFile(machine.root / "scripts" / "pixiw.pyz", "w") as archive:
+        archive.writestr("__main__.py", BOOTSTRAP.read_text())
+        for package in ("ai_runner_base", "ai_runner_base/cli"):
+            archive.writestr(f"{package}/__init__.py", "")
+        program = f"def main():\n    import sys\n    print({says!r}, sys.argv[1:])\n"
+        archive.writestr("ai_runner_base/cli/pixiw.py", program)
+
+
+def test_in_a_repository_of_its_own_the_program_is_unpacked_and_renewed(machine: Machine) -> None:
+    machine.real_python("python3")
+    pack(machine, "packed")
+    assert machine.call("a").stdout == "packed ['a']\n"
+    assert machine.call("b").stderr == ""
+    pack(machine, "newer")
+    done = machine.call("a")
+    assert (done.stdout, "first use" in done.stderr) == ("newer ['a']\n", True)
+
+
 def test_it_lives_where_pixiw_home_says(machine: Machine, tmp_path: Path) -> None:
     machine.real_python("python3")
     machine.call("a", PIXIW_HOME=str(tmp_path / "else where"))

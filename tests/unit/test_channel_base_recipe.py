@@ -71,8 +71,9 @@ def test_commands_licence_and_summary(rendered: dict[str, Any], project: dict[st
 
 def test_sources_are_what_the_build_needs_and_no_more(recipe: Recipe) -> None:
     watched = {path.relative_to(ROOT) for source in recipe.sources for path in source.watched()}
-    parts = ("src", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "recipes/ai-runner-base")
-    assert watched == set(map(Path, parts))
+    files = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md")
+    wrapper = ("scripts/pixiw", "scripts/pixiw-requirements.txt")  # for `ai-runner new`
+    assert watched == set(map(Path, ("src", "recipes/ai-runner-base", *files, *wrapper)))
     names_of_files = {path for source in recipe.sources for path, _ in source.files()}
     assert "src/ai_runner_base/channel/names.py" in names_of_files
     assert not any(path.startswith(("tests/", "docs/")) or path.endswith(".pyc") for path in names_of_files)

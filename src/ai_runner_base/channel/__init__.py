@@ -6,6 +6,7 @@ Light at import: py-rattler and py-rattler-build are loaded when there is someth
 from __future__ import annotations
 
 from . import names, versions
+from ._given import GivenChannel, given_channels, left_to_others
 from ._protocols import Plan, Reporter, Silent, Step
 from ._wants import Want
 from .building import Built, build
@@ -17,6 +18,7 @@ from .recipes import Output, Recipe, load, requirements_of
 __all__ = [
     "Built",
     "ChannelProvider",
+    "GivenChannel",
     "HostPython",
     "Mirrored",
     "Output",
@@ -27,6 +29,8 @@ __all__ = [
     "Step",
     "Want",
     "build",
+    "given_channels",
+    "left_to_others",
     "load",
     "mirror",
     "names",

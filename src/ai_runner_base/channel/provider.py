@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ._given import GivenChannel, given_channels, left_to_others
 from ._protocols import Plan, Reporter
 from ._store import ChannelDir
 from ._wants import Want
@@ -16,6 +17,8 @@ from .recipes import Output, Recipe, load, requirements_of
 
 class ChannelProvider:
     """Builds a plan's recipes into ``ROOT/local`` and mirrors the rest into ``ROOT/mirror``.
+
+    Channels in folders that the manifest names (``file://``) stand between the two, as they are.
 
     :param root: folder of the two channels; on one machine it may be shared by several workspaces
     :param python: the interpreter that environments get; the running one if left out
@@ -42,7 +45,8 @@ class ChannelProvider:
     def inputs(self, plan: Plan) -> list[Path]:
         """Name the files and folders whose content decides what `provide` gives."""
         recipes = self._recipes(plan)
-        return sorted({path for recipe in recipes for source in recipe.sources for path in source.watched()})
+        watched = {path for recipe in recipes for source in recipe.sources for path in source.watched()}
+        return sorted(watched.union(*(channel.indexes for channel in _given(plan))))
 
     def variants(self, plan: Plan) -> list[Output]:
         """Render all variants of the plan's recipes, with a placeholder for the hash of their sources."""
@@ -55,7 +59,8 @@ class ChannelProvider:
         :raises RunnerError: names the package, who wants it, and the ways out
         """
         recipes = build_order(self._recipes(plan))
-        others = list(self._upstream) or [self._mirror(plan, recipes, reporter)]
+        others = [channel.url for channel in _given(plan)]
+        others += self._upstream or [self._mirror(plan, recipes, reporter)]
         if not recipes:
             return others
         built = build(
@@ -75,7 +80,8 @@ class ChannelProvider:
         wants += requirements_of(
             recipes, plan.virtual_packages, asked_by=asked_by, with_tests=self._run_tests
         )
-        bounds = [spec for recipe in recipes for output in recipe.outputs for spec in output.constrains]
+        wants, bounds = left_to_others(wants, _given(plan))
+        bounds += [spec for recipe in recipes for output in recipe.outputs for spec in output.constrains]
         done = mirror(
             wants,
             self.mirror.path,
@@ -90,3 +96,7 @@ class ChannelProvider:
     def _recipes(self, plan: Plan) -> list[Recipe]:
         known = self.local.read_state().get("recipes", {})
         return [load(folder, known.get(str(folder.resolve()))) for folder in plan.recipes]
+
+
+def _given(plan: Plan) -> list[GivenChannel]:
+    return given_channels(plan.channels, plan.subdir)

@@ -19,6 +19,7 @@ _COMMANDS = {
     "run": "Send a file or URL through a pipeline into another one",
     "pipelines": "List the installed pipelines and their parameters",
     "prepare": "Fetch what a pipeline needs before it can serve offline",
+    "new": "Make a repository for a pipeline of your own",
     "check": "Check whether a pipeline is a good citizen of a host",
     "doctor": "Say what this host offers and what is missing for which environment",
     "install": "Install a pipeline's package into an environment beside this one",

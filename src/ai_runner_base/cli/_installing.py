@@ -117,10 +117,14 @@ def channel_urls(channels: Sequence[str], *, override: bool) -> list[str]:
     wanted = list(channels) or [DEFAULT_CHANNEL]
     if not override and EVERYTHING_ELSE not in wanted:
         wanted.append(EVERYTHING_ELSE)
-    return [_channel_url(channel) for channel in wanted]
+    return [channel_url(channel) for channel in wanted]
 
 
-def _channel_url(channel: str) -> str:
+def channel_url(channel: str) -> str:
+    """A channel as it is to be used: a name or URL as given, a folder as a URL.
+
+    :raises CallerError: a folder that is not there
+    """
     if "://" in channel:
         return channel
     path = Path(channel).expanduser()

@@ -2,6 +2,9 @@
 
 `scripts/pixiw` calls it when `.pixiw/bootstrap` is missing or made from other requirements. The new one is
 made beside the old one and renamed when it is complete; a lock keeps two from doing it at once.
+
+In a repository that `ai-runner new` has made this file is the ``__main__`` of `scripts/pixiw.pyz`, which holds the
+rest of pixiw as well and is unpacked into the environment.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import sys
 import threading
 import time
 import venv
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,9 +40,10 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def bootstrap(home: Path, requirements: Path) -> Path:
+def bootstrap(home: Path, requirements: Path, packed: Path | None = None) -> Path:
     """Make ``home/bootstrap``, unless another process has just done so.
 
+    :param packed: archive of pixiw's own code, to be unpacked into it
     :returns: its interpreter
     :raises BootstrapError: no pip to install with, or the installation failed
     """
@@ -47,21 +52,22 @@ def bootstrap(home: Path, requirements: Path) -> Path:
     with _locked(home / "bootstrap.lock"):
         for leftover in home.glob("bootstrap.new.*"):
             shutil.rmtree(leftover, ignore_errors=True)
-        if not is_current(target, requirements):
-            _make(home / f"bootstrap.new.{os.getpid()}", target, requirements)
+        if not is_current(target, requirements, packed):
+            _make(home / f"bootstrap.new.{os.getpid()}", target, requirements, packed)
     return target / "bin" / "python"
 
 
-def is_current(target: Path, requirements: Path) -> bool:
-    """Whether an environment is complete and made from these requirements: their copy is written last."""
+def is_current(target: Path, requirements: Path, packed: Path | None = None) -> bool:
+    """Whether an environment is complete and made from these files: copies of them are written last."""
+    copies = {"requirements.txt": requirements} | ({"pixiw.pyz": packed} if packed else {})
     try:
-        same = (target / "requirements.txt").read_bytes() == requirements.read_bytes()
+        same = all((target / name).read_bytes() == path.read_bytes() for name, path in copies.items())
     except OSError:
         return False
     return same and os.access(target / "bin" / "python", os.X_OK)
 
 
-def _make(new: Path, target: Path, requirements: Path) -> None:
+def _make(new: Path, target: Path, requirements: Path, packed: Path | None) -> None:
     started = time.monotonic()
     version = ".".join(map(str, sys.version_info[:3]))
     _say(f"pixiw: first use, making its own environment on Python {version} (once, about 190 MB)")
@@ -69,6 +75,10 @@ def _make(new: Path, target: Path, requirements: Path) -> None:
         pip = _pip_command(new)
         venv.EnvBuilder(with_pip=False, symlinks=True).create(new)
         _install(pip, requirements)
+        if packed is not None:
+            with zipfile.ZipFile(packed) as archive:
+                archive.extractall(new / "src")
+            shutil.copyfile(packed, new / "pixiw.pyz")
         shutil.copyfile(requirements, new / "requirements.txt")
         _swap(new, target)
     finally:
@@ -186,11 +196,17 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
+def _own_archive() -> Path | None:
+    """The archive that this program was started from, if any."""
+    place = Path(__file__).parent
+    return place if place.is_file() else None
+
+
 def main() -> int:
     """Make the environment for ``HOME REQUIREMENTS``; exit code 130 after Ctrl-C, 5 when something lacks."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        bootstrap(Path(sys.argv[1]), Path(sys.argv[2]))
+        bootstrap(Path(sys.argv[1]), Path(sys.argv[2]), _own_archive())
     except KeyboardInterrupt:
         _say("stopped; nothing is left half-made")
         return 130

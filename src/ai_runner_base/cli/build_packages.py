@@ -1,5 +1,7 @@
 """`python -m ai_runner_base.cli.build_packages`: every recipe, built and tested into a channel that can be published.
 
+In a repository of one pipeline that is the recipe at its root, else those of ``recipes/``.
+
 A program of its own and not a command of `ai-runner`, because it needs the distribution side's libraries, which only
 the environment `build` has.
 """
@@ -13,10 +15,12 @@ from pathlib import Path
 
 import click
 
-from ..channel import HostPython, build, load, mirror, requirements_of
+from ..channel import HostPython, build, given_channels, left_to_others, load, mirror, requirements_of
 from ..errors import CallerError, RunnerError
+from ..workspace import read_manifest
 from ._pixiw_display import Display
 from ._pixiw_events import EventReporter
+from ._shipping import build_checked
 
 _ROOT = Path(os.environ.get("PIXI_PROJECT_ROOT", "."))
 
@@ -34,29 +38,44 @@ _ROOT = Path(os.environ.get("PIXI_PROJECT_ROOT", "."))
 )
 @click.option("--test/--no-test", default=True, show_default=True, help="Run the tests of the recipes.")
 def main(recipes: tuple[Path, ...], output: Path, channels: tuple[str, ...], test: bool) -> None:
-    """Build RECIPES (all of recipes/ by default) in the right order, test them, and index the channel."""
+    """Build RECIPES (by default those of the repository) in the right order, test them, and index the channel."""
     display = Display(0)
     reporter = EventReporter(display.handle)
-    folders = list(recipes) or sorted(path.parent for path in (_ROOT / "recipes").glob("*/recipe.yaml"))
-    if not folders:
-        raise CallerError(
-            f"there are no recipes in {_ROOT / 'recipes'}", hint="name folders with a recipe.yaml"
-        )
+    folders = list(recipes) or _own_recipes()
     try:
         others = list(channels) or _default_channels(folders, reporter, with_tests=test)
-        built = build(folders, output, others, reporter, run_tests=test)
+        built = build_checked(
+            folders, output, others, reporter, CheckOptions(quick=True) if check else None, run_tests=test
+        )
     finally:
         display.close()
     click.echo(f"{len(built.made)} packages built; channel: {built.url}")
 
 
+def _own_recipes() -> list[Path]:
+    if (_ROOT / "recipe.yaml").is_file():
+        return [_ROOT]
+    found = sorted(path.parent for path in (_ROOT / "recipes").glob("*/recipe.yaml"))
+    if not found:
+        raise CallerError(
+            f"there is no recipe.yaml in {_ROOT} or in a folder of {_ROOT / 'recipes'}",
+            hint="name folders with a recipe.yaml",
+        )
+    return found
+
+
 def _default_channels(folders: Sequence[Path], reporter: EventReporter, *, with_tests: bool) -> list[str]:
-    """In an environment of pixiw its mirror, made larger by what the builds need; else conda-forge."""
+    """The manifest's; in an environment of pixiw its mirror, made larger by what the builds need, behind folders."""
+    manifest = Path(os.environ.get("PIXI_PROJECT_MANIFEST", _ROOT / "pixi.toml"))
+    named = read_manifest(manifest).channels if manifest.is_file() else ("conda-forge",)
     home = Path(os.environ.get("CONDA_PREFIX", "/")).parent.parent
     if not (home / "channel").is_dir():
-        return ["conda-forge"]
+        return list(named)
+    given = given_channels(named, HostPython.current().subdir)
     wants = requirements_of([load(folder) for folder in folders], with_tests=with_tests)
-    return [mirror(wants, home / "channel" / "mirror", HostPython.current(), reporter).url]
+    rest, bounds = left_to_others(wants, given)
+    others = mirror(rest, home / "channel" / "mirror", HostPython.current(), reporter, constraints=bounds)
+    return [*(channel.url for channel in given), others.url]
 
 
 if __name__ == "__main__":

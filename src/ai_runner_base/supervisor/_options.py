@@ -19,6 +19,7 @@ class WorkerSpec:
     :param env: the worker's **whole** environment, as `catalog.activation_environment` makes it; nothing is
         inherited from this process. Empty: only a ``PATH`` of the prefix and the system.
         Thread counts of numeric libraries are added where the environment does not set them.
+    :param source: folder from which its modules are imported before what is installed, for one that is being written
     """
 
     prefix: Path
@@ -27,6 +28,7 @@ class WorkerSpec:
     package: str = ""
     version: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
+    source: Path | None = None
 
 
 @dataclass(frozen=True)

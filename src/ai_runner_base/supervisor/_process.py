@@ -149,4 +149,5 @@ def worker_environment(spec: WorkerSpec) -> dict[str, str]:
     counts = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     defaults = dict.fromkeys(counts, cores) | {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
     path = {"PATH": f"{spec.prefix}/bin:/usr/local/bin:/usr/bin:/bin"}
-    return defaults | path | dict(spec.env)
+    source = {"AI_RUNNER_SOURCE": str(spec.source)} if spec.source else {}
+    return defaults | path | dict(spec.env) | source

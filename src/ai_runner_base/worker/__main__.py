@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from . import _process
@@ -18,6 +19,7 @@ def main() -> int:
     for name in ("control", "frame", "input", "output"):
         parser.add_argument(f"--{name}-fd", type=int)
     args = parser.parse_args()
+    _import_from(os.environ.get("AI_RUNNER_SOURCE", ""))
     if args.prepare:
         from ._prepare import prepare
 
@@ -29,6 +31,13 @@ def main() -> int:
     from ._worker import run_worker
 
     return run_worker(*fds)
+
+
+def _import_from(source: str) -> None:
+    """Let a pipeline that is being written come before what is installed; its folder stays as it is."""
+    if source:
+        sys.path.insert(0, source)
+        sys.dont_write_bytecode = True
 
 
 if __name__ == "__main__":
