@@ -1,0 +1,1 @@
+"""Runs the pipelines of scope (daydreamlive/scope) on live video; holds nothing of scope itself."""

@@ -1,0 +1,1 @@
+"""A stand-in of scope's shape, written for these tests: nothing here comes from scope."""

@@ -1,0 +1,1 @@
+"""The nodes' folders lie here."""

@@ -1,0 +1,30 @@
+"""Four in, four out; keeps what it was made and called with."""
+
+import torch
+
+from ..shape import BasePipelineConfig, Requirements
+
+
+class Config(BasePipelineConfig):
+    pipeline_id = "passthrough"
+    pipeline_name = "Passthrough"
+    supports_prompts = False
+
+
+class PassthroughNode:
+    @classmethod
+    def get_config_class(cls):
+        return Config
+
+    def __init__(self, height=1, width=1, device=None, dtype=torch.bfloat16):
+        self.made = height, width, device.type, str(dtype).rpartition(".")[2]
+
+    def prepare(self, **kwargs):
+        return Requirements(4)
+
+    def __call__(self, **kwargs):
+        self.called = kwargs
+        return {"video": torch.cat(kwargs["video"]).to(torch.float32) / 255}
+
+    def shutdown(self):
+        self.is_shut_down = True

@@ -1,0 +1,3 @@
+"""scope's own one installs packages while it is imported."""
+
+raise AssertionError("the adapter imported the registry")

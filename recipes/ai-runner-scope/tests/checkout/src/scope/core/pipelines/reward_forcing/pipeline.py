@@ -1,0 +1,1 @@
+"""No node in it."""
