@@ -53,5 +53,5 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give each run a clear start: no inherited identity of a runner."""
     import os
 
-    for name in ("PIPELINE", "MODEL_ID", "AUTH_TOKEN", "VERSION", "HOST", "PORT"):
+    for name in ("PIPELINE", "MODEL_ID", "AUTH_TOKEN", "VERSION", "HOST", "PORT", "AI_RUNNER_PREFER"):
         os.environ.pop(name, None)

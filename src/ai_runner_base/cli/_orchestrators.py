@@ -22,6 +22,7 @@ from ..orchestrator import PRICE_UNITS, Price, orchestrator_url
 from ..server import LiveRunner, LiveRunnerOptions, OrchestratorPeer
 from ..stream import Connector, Runner
 from ..trickle import TlsPolicy
+from ._speeds import Speeds
 
 log = logging.getLogger(__name__)
 
@@ -212,7 +213,8 @@ def make_live_runner(
     for peer in peers:
         _warn(peer)
     facts = {item.name: installed_facts(item) for item in chosen}
-    return LiveRunner(runner, connector, http, LiveRunnerOptions(peers, options.prices, facts))
+    costs = {item.name: cost for item in chosen if (cost := measured_cost(item, Speeds()))}
+    return LiveRunner(runner, connector, http, LiveRunnerOptions(peers, options.prices, facts, costs))
 
 
 def own_url(orchestrator: str, host: str, port: int) -> str:
@@ -265,6 +267,14 @@ def installed_facts(item: InstalledPipeline) -> dict[str, Any]:
         "environment": environment_digest(item.prefix),
         "runner": f"ai-runner-base {__version__}",
     }
+
+
+def measured_cost(item: InstalledPipeline, speeds: Speeds) -> dict[str, Any] | None:
+    """Return ms per frame as `serve --prefer` or `pipelines --measure` found them; None: not measured here."""
+    speed = speeds.of(item)
+    if speed is None:
+        return None
+    return {"p50": speed.p50_ms, "p95": speed.p95_ms, "size": f"{speed.width}x{speed.height}"}
 
 
 def environment_digest(prefix: Path) -> str | None:

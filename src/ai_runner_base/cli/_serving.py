@@ -7,23 +7,29 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import click
 from aiohttp import ClientSession, web
 
 from .. import __version__
-from ..catalog import Catalog
+from ..catalog import Catalog, InstalledPipeline
 from ..errors import HostError
 from ..media import LiveEncoderOptions, VideoEncoderOptions, pick_live_encoder
 from ..server import LiveRunner, ServerOptions, create_app
-from ..stream import Connector, Runner
+from ..stream import Connector, Runner, Seat
+from ..supervisor import WorkerEvent
 from ..trickle import ClientOptions, TrickleServer, client_session
 from ..trickle import ServerOptions as TrickleOptions
 from ._orchestrators import OrchestratorOptions, make_live_runner
-from ._workers import WorkerOptions, choose, make_pool
+from ._preference import Preference
+from ._workers import WorkerOptions, choose, make_pool, make_seats
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 SHUTDOWN_LIMIT_S = 3.0
 HEADER_LIMIT_BYTES = 64 << 10
@@ -37,6 +43,7 @@ class ServeOptions:
     """What flags and environment said, read once."""
 
     workers: WorkerOptions
+    """Without names: the first of `prefer` that is fast enough here."""
     host: str
     port: int
     server: ServerOptions
@@ -48,23 +55,27 @@ class ServeOptions:
     encoder: str = "auto"
     """Of live streams: ``auto`` (hardware where it opens), ``software``, or FFmpeg's name of one."""
     orchestrators: OrchestratorOptions | None = None
+    prefer: tuple[str, ...] = ()
+    """Pipelines to choose from when none is named, the most wanted first."""
+    measure: bool = True
+    """Whether a choice may wait for a measurement; else what was not measured counts as too slow."""
 
 
 async def serve(options: ServeOptions, catalog: Catalog) -> None:
     """Serve until a signal asks to stop."""
-    chosen = choose(options.workers.names, catalog)
+    chosen, trial = _choose(options, catalog)
     listener = listen(options.host, options.port)
     host, port = listener.getsockname()[:2]
     signals = _Signals()
+
+    def on_event(seat: Seat, event: WorkerEvent) -> None:
+        runner.on_worker_event(seat, event)
+
     async with client_session() as http:
         trickle = TrickleServer(options=TrickleOptions(autocreate=True))
         connector = _connector(options, http, trickle, _origins(host, port))
-        runner = Runner(
-            make_pool(
-                options.workers, chosen, catalog, lambda seat, event: runner.on_worker_event(seat, event)
-            ),
-            connector.connect,
-        )
+        pool = make_pool(options.workers, chosen, catalog, on_event, settled=trial is None)
+        runner = Runner(pool, connector.connect)
         live = make_live_runner(options.orchestrators, chosen, runner, connector, http, (host, port))
         app = web.AppRunner(
             create_app(runner, options.server, trickle, live),
@@ -73,11 +84,31 @@ async def serve(options: ServeOptions, catalog: Catalog) -> None:
             max_field_size=HEADER_LIMIT_BYTES,
         )
         try:
-            await _start(app, listener, runner, live)
+            await _answer(app, listener)
+            if trial is not None:
+                found = await signals.unless_told(trial.find(lambda line: click.echo(line, err=True)))
+                if found is None:
+                    return
+                pool.settle(make_seats(options.workers, [found], on_event))
+            await _start(runner, live)
             click.echo(_welcome(host, port, runner))
             await _until_told(signals, runner, live, options.drain_timeout_s)
         finally:
             await _stop(app, runner, live)
+
+
+def _choose(options: ServeOptions, catalog: Catalog) -> tuple[list[InstalledPipeline], Preference | None]:
+    """Return what to serve; and, where that must be measured first, among which it is to be found.
+
+    Orchestrators are told at once what is served here: for them nothing is measured.
+    """
+    preference = None if options.workers.names else Preference.among(options.prefer, catalog)
+    if preference is None:
+        return choose(options.workers.names, catalog), None
+    known = preference.known()
+    if known is None and options.measure and options.orchestrators is None:
+        return [preference.items[0]], preference
+    return [known or preference.items[-1]], None
 
 
 def _connector(
@@ -94,12 +125,13 @@ def _connector(
     )
 
 
-async def _start(
-    app: web.AppRunner, listener: socket.socket, runner: Runner, live: LiveRunner | None
-) -> None:
-    """Answer first, then load: `/health` tells how far that is."""
+async def _answer(app: web.AppRunner, listener: socket.socket) -> None:
+    """Answer first, then measure and load: `/health` tells how far that is."""
     await app.setup()
     await web.SockSite(app, listener).start()
+
+
+async def _start(runner: Runner, live: LiveRunner | None) -> None:
     await runner.start()
     if live is not None:
         await live.start()
@@ -148,6 +180,18 @@ class _Signals:
     async def wait(self) -> None:
         """Wait for the next one."""
         await self._arrived.get()
+
+    async def unless_told(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Do some work; None if a request to stop came first, and the work was given up."""
+        working = asyncio.create_task(work, name="before serving")
+        told = asyncio.create_task(self.wait(), name="signal")
+        try:
+            await asyncio.wait([working, told], return_when=asyncio.FIRST_COMPLETED)
+            return working.result() if working.done() else None
+        finally:
+            for task in (working, told):
+                task.cancel()
+            await asyncio.gather(working, told, return_exceptions=True)
 
 
 async def _drain(runner: Runner, live: LiveRunner | None, signals: _Signals, limit_s: float) -> None:

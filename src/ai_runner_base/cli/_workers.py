@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -81,10 +81,36 @@ def choose(names: tuple[str, ...], catalog: Catalog) -> list[InstalledPipeline]:
 
 
 def make_pool(
-    options: WorkerOptions, chosen: list[InstalledPipeline], catalog: Catalog, on_event: OnEvent
+    options: WorkerOptions,
+    chosen: Sequence[InstalledPipeline],
+    catalog: Catalog,
+    on_event: OnEvent,
+    *,
+    settled: bool = True,
 ) -> Pool:
     """Return a seat for each wanted worker; nothing is started.
 
+    :param settled: see `Pool`
+    :raises CallerError: workers are counted for a pipeline that is not served
+    """
+    gpus = itertools.cycle(options.gpus or ("",))
+    on_demand = OnDemand(
+        options.on_demand,
+        catalog.names,
+        lambda name: _seat(options, catalog.find(name), next(gpus), on_event),
+    )
+    return Pool(make_seats(options, chosen, on_event, gpus), on_demand, settled=settled)
+
+
+def make_seats(
+    options: WorkerOptions,
+    chosen: Sequence[InstalledPipeline],
+    on_event: OnEvent,
+    gpus: Iterator[str] | None = None,
+) -> list[Seat]:
+    """Return the seats of pipelines, not started.
+
+    :param gpus: where the deal of CUDA devices has come to; None: at its beginning
     :raises CallerError: workers are counted for a pipeline that is not served
     """
     unknown = set(options.counts) - {item.name for item in chosen}
@@ -92,14 +118,9 @@ def make_pool(
         raise CallerError(
             f"--workers names {', '.join(sorted(unknown))}, which is not served", hint="add --pipeline for it"
         )
-    gpus = itertools.cycle(options.gpus or ("",))
+    gpus = gpus or itertools.cycle(options.gpus or ("",))
     wanted = [item for item in chosen for _ in range(options.counts.get(item.name, 1))]
-    on_demand = OnDemand(
-        options.on_demand,
-        catalog.names,
-        lambda name: _seat(options, catalog.find(name), next(gpus), on_event),
-    )
-    return Pool([_seat(options, item, next(gpus), on_event) for item in wanted], on_demand)
+    return [_seat(options, item, next(gpus), on_event) for item in wanted]
 
 
 def _seat(options: WorkerOptions, item: InstalledPipeline, gpu: str, on_event: OnEvent) -> Seat:

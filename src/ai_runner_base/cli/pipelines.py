@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from rich.table import Table
 from ..catalog import Catalog, InstalledPipeline, describe
 from ..errors import RunnerError
 from ._options import environments_option
+from ._speeds import Speeds
 
 _AT_ONCE = 2
 
@@ -26,13 +29,18 @@ _AT_ONCE = 2
 @click.option(
     "--no-params", is_flag=True, help="Read package metadata only; starts no pipeline's interpreter."
 )
+@click.option(
+    "--measure", is_flag=True, help="Measure first how fast each is on this host, one after the other."
+)
 @environments_option
-def command(as_json: bool, no_params: bool, environments: tuple[Path, ...]) -> None:
-    """List the installed pipelines and their parameters.
+def command(as_json: bool, no_params: bool, measure: bool, environments: tuple[Path, ...]) -> None:
+    """List the installed pipelines, their parameters, and how fast they are here as far as it was measured.
 
     Each pipeline is asked in its own environment; one that is broken is reported and hides no other.
     """
     catalog = Catalog.scan(also=environments)
+    if measure:
+        asyncio.run(_measure(catalog))
     entries = [_entry(item) for item in catalog.pipelines] if no_params else _described(catalog)
     problems = [str(problem) for problem in catalog.problems]
     if as_json:
@@ -41,8 +49,18 @@ def command(as_json: bool, no_params: bool, environments: tuple[Path, ...]) -> N
         _print(entries, problems)
 
 
+async def _measure(catalog: Catalog) -> None:
+    for item in catalog.pipelines:
+        if item.problem is None:
+            click.echo(f"measuring {item.name} in {item.environment}", err=True)
+            try:
+                await Speeds().measure(item)
+            except RunnerError as error:
+                click.echo(f"  {error}", err=True)
+
+
 def _entry(item: InstalledPipeline) -> dict[str, Any]:
-    conda = item.conda
+    conda, speed = item.conda, Speeds().of(item)
     return {
         "name": item.name,
         "environment": item.environment,
@@ -52,6 +70,7 @@ def _entry(item: InstalledPipeline) -> dict[str, Any]:
         "build": conda.build if conda else None,
         "channel": conda.channel if conda else None,
         "entry_point": item.entry_point,
+        "speed": asdict(speed) if speed else None,
         "problem": item.problem,
     }
 
@@ -80,6 +99,8 @@ def _print(entries: list[dict[str, Any]], problems: list[str]) -> None:
         console.print(
             f"[bold]{entry['name']}[/]  {entry['package']} {entry['version']}  in [cyan]{entry['environment']}[/]"
         )
+        if speed := entry["speed"]:
+            console.print(f"  holds {speed['fps']:.0f} fps at {speed['width']}x{speed['height']} here")
         if entry["problem"]:
             console.print(f"  [red]cannot be used:[/] {escape(entry['problem'])}")
         if entry.get("params_schema"):

@@ -19,6 +19,7 @@ from ._auto_install import AutoInstall, add_names, auto_install, auto_install_op
 from ._logging import never_waiting
 from ._options import environments_option
 from ._orchestrators import orchestrator_options, read_orchestrators, tls_policy
+from ._preference import ENOUGH_FPS, Preference
 from ._serving import LOOPBACK, ServeOptions, serve
 from ._workers import WorkerOptions, choose
 from .prepare import prepare
@@ -57,7 +58,22 @@ def _ice_servers(
     "names",
     multiple=True,
     metavar="NAME[@ENVIRONMENT]|NAME=MODULE:OBJECT",
-    help="Pipeline to serve; repeatable. Default: MODEL_ID, else the only one that is installed.",
+    help="Pipeline to serve; repeatable. Default: MODEL_ID, else the first of --prefer that is fast enough, "
+    "else the only one that is installed.",
+)
+@click.option(
+    "--prefer",
+    multiple=True,
+    envvar="AI_RUNNER_PREFER",
+    metavar="NAME",
+    help=f"When no pipeline is named: serve the first of these that holds {ENOUGH_FPS:g} fps at 640x480 on this "
+    "host, else the last; repeatable. Measured once.",
+)
+@click.option(
+    "--measure/--no-measure",
+    default=True,
+    show_default=True,
+    help="Measure for --prefer what was not measured yet; else it counts as too slow.",
 )
 @click.option(
     "--workers",
@@ -171,7 +187,8 @@ def command(names: tuple[str, ...], environments: tuple[Path, ...], **flags: Any
     names = add_names(names, auto_install(AutoInstall.read(flags)))
     options, catalog = _options(names, flags), Catalog.scan(also=environments)
     if flags["prepare_models"]:
-        for installed in choose(names, catalog):
+        preference = None if names else Preference.among(flags["prefer"], catalog)
+        for installed in preference.items if preference else choose(names, catalog):
             prepare(installed)
         return
     with never_waiting():
@@ -203,4 +220,6 @@ def _options(names: tuple[str, ...], flags: dict[str, Any]) -> ServeOptions:
         max_fps=flags["max_fps"],
         encoder=flags["encoder"],
         orchestrators=read_orchestrators(flags),
+        prefer=flags["prefer"],
+        measure=flags["measure"],
     )

@@ -9,6 +9,7 @@ from ._options import CheckOptions
 from ._report import Finding, Outcome, Report, report_name, shipped_report
 from ._rules import Rule
 from ._run import check
+from ._speed import Speed, measure_speed
 
 __all__ = [
     "RULES",
@@ -17,7 +18,9 @@ __all__ = [
     "Outcome",
     "Report",
     "Rule",
+    "Speed",
     "check",
+    "measure_speed",
     "report_name",
     "shipped_report",
 ]

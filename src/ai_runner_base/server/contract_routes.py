@@ -73,4 +73,5 @@ async def live_video_to_video(request: web.Request) -> web.Response:
 
 def _identity(request: web.Request) -> dict[str, str]:
     options = request.app[OPTIONS]
-    return {"pipeline": options.pipeline, "model_id": options.model_id}
+    model_id = options.model_id or request.app[RUNNER].pool.names[0]
+    return {"pipeline": options.pipeline, "model_id": model_id}

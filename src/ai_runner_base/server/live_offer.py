@@ -57,11 +57,14 @@ def count_slots(seats: Sequence[Seat], *, held: int, promised: int, closing: boo
 
 
 class Costs:
-    """The last measured cost per frame of each pipeline; it outlives the stream that it was measured on."""
+    """The last measured cost per frame of each pipeline; it outlives the stream that it was measured on.
 
-    def __init__(self, runner: Runner) -> None:
+    :param known: by pipeline, what was measured before there was a stream; in the form of `of`
+    """
+
+    def __init__(self, runner: Runner, known: Mapping[str, Mapping[str, Any]]) -> None:
         self._runner = runner
-        self._known: dict[str, dict[str, Any]] = {}
+        self._known = {name: dict(cost) for name, cost in known.items()}
 
     def of(self, pipeline: str) -> dict[str, Any] | None:
         """Return milliseconds per frame inside the pipeline and the size they were measured at, or None."""

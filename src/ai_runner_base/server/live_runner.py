@@ -57,11 +57,13 @@ class LiveRunnerOptions:
 
     :param prices: by pipeline; "" is for all others; none: nothing is paid
     :param facts: by pipeline: what its metadata tells of the installation (package, version, build, environment)
+    :param costs: by pipeline: ms per frame (p50, p95) and size, as measured on this host before; none: not measured
     """
 
     peers: tuple[OrchestratorPeer, ...]
     prices: Mapping[str, Price] = field(default_factory=dict)
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    costs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     timing: Timing = field(default_factory=Timing)
 
 
@@ -88,7 +90,7 @@ class LiveRunner:
             (OrchestratorClient(http, peer.url, peer.tls, options.timing.request_timeout_s), peer)
             for peer in options.peers
         ]
-        self._costs = Costs(runner)
+        self._costs = Costs(runner, options.costs)
         self._closing = False
         self._gpus: dict[str, GpuInfo] = {}
         self._offered = [

@@ -15,7 +15,7 @@ class ServerOptions:
     """Identity and access, read from flags and environment by the command line.
 
     :param pipeline: echoed by ``/version`` and ``/hardware/*``; must equal the orchestrator's configuration
-    :param model_id: the same
+    :param model_id: the same; empty: the name of the first pipeline that is served
     :param version: the same; orchestrators with a minimum version reject ``undefined``
     :param auth_token: when not empty, starting and changing streams needs ``Authorization: Bearer <it>``
     :param peers: how WebRTC connections are made

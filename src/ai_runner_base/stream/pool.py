@@ -13,6 +13,8 @@ from ..supervisor import Supervisor, WorkerState
 
 log = logging.getLogger(__name__)
 
+_SETTLE_LIMIT_S = 120.0
+
 
 @dataclass
 class Seat:
@@ -48,13 +50,19 @@ class Pool:
     """Supervised workers, one stream each.
 
     :param seats: the fixed ones; the first one's pipeline is served when a request names none
+    :param settled: False: which pipelines are served is not decided; streams wait for `settle`
     """
 
-    def __init__(self, seats: Sequence[Seat], on_demand: OnDemand | None = None) -> None:
+    def __init__(
+        self, seats: Sequence[Seat], on_demand: OnDemand | None = None, *, settled: bool = True
+    ) -> None:
         if not seats:
             raise CallerError("a runner needs at least one pipeline", hint="name one with --pipeline")
         self._seats = list(seats)
         self._on_demand = on_demand or OnDemand()
+        self._settled = asyncio.Event()
+        if settled:
+            self._settled.set()
 
     def __iter__(self) -> Iterator[Seat]:
         return iter(self._seats)
@@ -68,6 +76,11 @@ class Pool:
     def offered(self) -> list[str]:
         """Pipelines that a request may name."""
         return list(dict.fromkeys([*self.names, *(self._on_demand.names if self._on_demand.limit else ())]))
+
+    def settle(self, seats: Sequence[Seat]) -> None:
+        """Say which seats there are after all. Those of before were never started, since nobody could take one."""
+        self._seats = list(seats)
+        self._settled.set()
 
     async def start(self) -> None:
         """Start all workers; loading goes on in the background."""
@@ -85,6 +98,7 @@ class Pool:
         :raises CallerError: no such pipeline here
         :raises CapacityError: all of its workers are taken
         """
+        await self._until_settled()
         wanted = name or self.names[0]
         if wanted not in self.offered:
             raise self._unknown(wanted)
@@ -100,6 +114,13 @@ class Pool:
             seat.taken_by = None
             raise
         return seat
+
+    async def _until_settled(self) -> None:
+        try:
+            async with asyncio.timeout(_SETTLE_LIMIT_S):
+                await self._settled.wait()
+        except TimeoutError:
+            raise CapacityError("what is served here is not decided yet") from None
 
     def _make(self, name: str) -> Seat:
         """Add a worker on demand; the place of an idle one may be taken, which `_make_room` then closes."""
