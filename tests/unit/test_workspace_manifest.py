@@ -58,10 +58,18 @@ def test_every_environment_can_be_planned_everywhere(environment: str, host: Hos
 
 def test_the_environments_that_are_promised_are_there() -> None:
     assert {"default", "noop", "effects", "test", "lint", "build", "torch"} <= set(MANIFEST.environments)
-    for name, pipeline in (("default", "effects"), ("noop", "noop"), ("effects", "effects")):
+    for name in ("noop", "effects"):
         plan = resolve(MANIFEST, name, CPU)
-        assert plan.activation.env["MODEL_ID"] == pipeline
-        assert f"ai-runner-{pipeline}" in plan.recipes
+        assert plan.activation.env["MODEL_ID"] == name
+        assert f"ai-runner-{name}" in plan.recipes
+
+
+def test_the_default_environment_has_all_that_it_prefers() -> None:
+    plan = resolve(MANIFEST, "default", CPU)
+    preferred = plan.activation.env["AI_RUNNER_PREFER"].split()
+    assert preferred == ["background", "effects"]
+    assert {f"ai-runner-{name}" for name in preferred} <= set(plan.recipes)
+    assert "MODEL_ID" not in plan.activation.env
 
 
 @pytest.mark.parametrize("name", [f"{feature}: {task}" for feature, task in TASKS])
