@@ -362,6 +362,14 @@ class Stream:
             **vars(self.frames.drops),
         }
 
+    def codecs(self) -> dict[str, str]:
+        """Return what decodes and encodes the stream; ends that do not, or not yet, are left out."""
+        found = {
+            "decoder": self._source.status().get("decoder"),
+            "encoder": self._sink.status().get("encoder"),
+        }
+        return {kind: str(name) for kind, name in found.items() if name}
+
     def status(self) -> dict[str, Any]:
         """Return everything about the stream, for ``GET /streams/{id}``."""
         return {
