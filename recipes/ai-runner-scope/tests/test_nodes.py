@@ -101,9 +101,9 @@ def test_missing_weights_say_how_to_get_them() -> None:
 def test_an_empty_folder_is_no_weights(checkout: Path) -> None:
     _put_weights(checkout, "RIFE/config.json")
     (checkout / "RIFE/flow").mkdir()
-    assert weights.missing(node_class("rife")) == [checkout / "RIFE/flow"]
+    assert weights.missing("rife", node_class("rife")) == [checkout / "RIFE/flow"]
     _put_weights(checkout, "RIFE/flow/net.pkl")
-    assert weights.missing(node_class("rife")) == []
+    assert weights.missing("rife", node_class("rife")) == []
 
 
 def test_weights_lie_under_model_dir_and_scope_is_told(
@@ -139,12 +139,25 @@ def test_weights_from_elsewhere_are_left_to_a_person(monkeypatch: pytest.MonkeyP
         Scope.prepare_models()
 
 
-def test_raft_comes_by_torchvision(monkeypatch: pytest.MonkeyPatch, checkout: Path) -> None:
+def test_raft_comes_by_torchvision_in_both_sizes(monkeypatch: pytest.MonkeyPatch, checkout: Path) -> None:
     fetched = []
-    raft = SimpleNamespace(get_state_dict=lambda progress: fetched.append(os.environ["TORCH_HOME"]))
-    models = SimpleNamespace(Raft_Small_Weights=SimpleNamespace(DEFAULT=raft))
+
+    def weights_of(size: str) -> SimpleNamespace:
+        url = f"https://example.invalid/models/raft_{size}.pth"
+        return SimpleNamespace(DEFAULT=SimpleNamespace(url=url, get_state_dict=lambda progress: fetch(size)))
+
+    def fetch(size: str) -> None:
+        fetched.append(size)
+        _put_weights(Path(os.environ["TORCH_HOME"]) / "hub/checkpoints", f"raft_{size}.pth")
+
+    models = SimpleNamespace(Raft_Small_Weights=weights_of("small"), Raft_Large_Weights=weights_of("large"))
     monkeypatch.setitem(sys.modules, "torchvision.models.optical_flow", models)
-    fields = {"model_size": SimpleNamespace(default="small")}
-    config = SimpleNamespace(artifacts=[], model_fields=fields)
-    weights.fetch("optical-flow", SimpleNamespace(get_config_class=lambda: config))
-    assert fetched == [str(checkout / "torch")]
+    config = SimpleNamespace(artifacts=[])
+    node = SimpleNamespace(get_config_class=lambda: config)
+    with pytest.raises(HostError, match=r"lacks 2 of its weights, such as .*raft_small.pth"):
+        weights.require("optical-flow", node)
+    for _ in range(2):
+        weights.fetch("optical-flow", node)
+    assert fetched == ["small", "large"]
+    assert (checkout / "torch/hub/checkpoints/raft_large.pth").exists()
+    weights.require("optical-flow", node)

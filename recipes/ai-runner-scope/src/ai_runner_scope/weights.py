@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from ai_runner_base.errors import HostError
 
-from .device import keep_downloads_in
+from .device import keep_downloads_in, torch
 from .nodes import CHOICE_VARIABLE
 
 SCOPE_VARIABLE: Final = "DAYDREAM_SCOPE_MODELS_DIR"
@@ -61,10 +61,11 @@ def models_dir() -> Path:
     return folder
 
 
-def missing(node: type[Any]) -> list[Path]:
-    """Files and folders that the artifacts of a node name and that are not there."""
+def missing(name: str, node: type[Any]) -> list[Path]:
+    """Files and folders that a node needs and that are not there."""
     folder = models_dir()
     wanted = [path for artifact in _artifacts(node) for path in _paths(artifact, folder)]
+    wanted += [path for path, _ in _raft()] if name == _RAFT else []
     return [path for path in wanted if not _is_there(path)]
 
 
@@ -73,7 +74,7 @@ def require(name: str, node: type[Any]) -> None:
 
     :raises HostError: some are missing; says how to get them
     """
-    if lacking := missing(node):
+    if lacking := missing(name, node):
         raise HostError(
             f"scope's pipeline {name!r} lacks {len(lacking)} of its weights, such as {lacking[0]}",
             hint=f"run: {CHOICE_VARIABLE}={name} ai-runner prepare scope",
@@ -89,8 +90,9 @@ def fetch(name: str, node: type[Any]) -> None:
     for artifact in _artifacts(node):
         if not all(_is_there(path) for path in _paths(artifact, folder)):
             _fetch_repository(name, artifact, folder)
-    if name == _RAFT:
-        _fetch_raft(node.get_config_class().model_fields["model_size"].default)
+    for path, weights in _raft() if name == _RAFT else ():
+        if not _is_there(path):
+            weights.get_state_dict(progress=False)
 
 
 def _artifacts(node: type[Any]) -> Sequence[Any]:
@@ -125,7 +127,10 @@ def _fetch_repository(name: str, artifact: Any, models: Path) -> None:
     hub.snapshot_download(repository, allow_patterns=patterns, local_dir=str(folder))
 
 
-def _fetch_raft(size: str) -> None:
-    """RAFT comes with torchvision, which fetches its weights into TORCH_HOME."""
+def _raft() -> Iterator[tuple[Path, Any]]:
+    """RAFT in both sizes. It comes with torchvision, which fetches weights into torch's folder."""
     models = import_module("torchvision.models.optical_flow")
-    getattr(models, f"Raft_{size.capitalize()}_Weights").DEFAULT.get_state_dict(progress=False)
+    folder = Path(torch().hub.get_dir()) / "checkpoints"
+    for size in ("Small", "Large"):
+        weights = getattr(models, f"Raft_{size}_Weights").DEFAULT
+        yield folder / weights.url.rpartition("/")[2], weights

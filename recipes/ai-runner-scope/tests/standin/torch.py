@@ -4,6 +4,7 @@ It shows what reaches a node and what is taken from it; not what torch does.
 """
 
 import contextlib
+import os
 
 import numpy as np
 
@@ -21,6 +22,12 @@ class cuda:  # noqa: N801  # a module of torch
     @staticmethod
     def is_available():
         return False
+
+
+class hub:  # noqa: N801  # a module of torch
+    @staticmethod
+    def get_dir():
+        return os.path.join(os.environ["TORCH_HOME"], "hub")  # noqa: PTH118  # text, as torch has it
 
 
 class Tensor(np.ndarray):
