@@ -11,14 +11,30 @@ import subprocess
 import sys
 from pathlib import Path
 
+import aiohttp
 import psutil
 import pytest
 from tests._support.live import clip, start
 
+from ai_runner_base.media import pick_live_decoder, pick_live_encoder
 from ai_runner_base.testing.live import Viewer, runner, send
 from ai_runner_base.trickle import client_session
 
 pytestmark = pytest.mark.media
+
+
+async def stream_codecs(http: aiohttp.ClientSession, url: str) -> dict[str, str]:
+    """What decodes and encodes the only stream, by kind, as soon as it does."""
+    async with asyncio.timeout(15):
+        while True:
+            async with http.get(f"{url}/metrics") as answer:
+                text = await answer.text()
+            found = re.findall(
+                r'^ai_runner_stream_codecs{codec="(\w+)",kind="(\w+)",pipeline="noop"} 1.0$', text, re.M
+            )
+            if len(found) == 2:
+                return {kind: codec for codec, kind in found}
+            await asyncio.sleep(0.05)
 
 
 async def test_metrics_count_what_streams_did_and_keep_counting_after_them() -> None:
@@ -27,7 +43,9 @@ async def test_metrics_count_what_streams_did_and_keep_counting_after_them() -> 
         await run.wait_health(http, "IDLE")
         await start(run, http)
         watching = asyncio.create_task(viewer.watch(http, f"{run.url}/ai/trickle/a-out"))
-        await send(http, f"{run.url}/ai/trickle/a", frames)
+        sending = asyncio.create_task(send(http, f"{run.url}/ai/trickle/a", frames))
+        codecs = await stream_codecs(http, run.url)
+        await sending
         await asyncio.wait_for(watching, 20)
         await run.wait_health(http, "IDLE")
         async with http.get(f"{run.url}/metrics") as answer:
@@ -41,6 +59,7 @@ async def test_metrics_count_what_streams_did_and_keep_counting_after_them() -> 
     total = 'ai_runner_frame_latency_seconds_bucket{le="+Inf",pipeline="noop",stage="total"}'
     assert 0.9 * len(frames) <= float(values[total]) <= len(frames)
     assert "process_resident_memory_bytes" in values
+    assert codecs == {"decoder": pick_live_decoder(), "encoder": pick_live_encoder()}
 
 
 async def test_a_stream_may_end_by_itself_after_sigterm_and_no_other_begins() -> None:

@@ -17,7 +17,13 @@ from aiohttp import ClientSession, web
 from .. import __version__
 from ..catalog import Catalog, InstalledPipeline
 from ..errors import HostError
-from ..media import LiveEncoderOptions, VideoEncoderOptions, pick_live_encoder
+from ..media import (
+    DecoderOptions,
+    LiveDecoder,
+    LiveEncoderOptions,
+    VideoEncoderOptions,
+    pick_live_encoder,
+)
 from ..server import LiveRunner, ServerOptions, create_app
 from ..stream import Connector, Runner, Seat
 from ..supervisor import WorkerEvent
@@ -54,6 +60,8 @@ class ServeOptions:
     """Input frames above this rate are dropped by their PTS; 0: none."""
     encoder: str = "auto"
     """Of live streams: ``auto`` (hardware where it opens), ``software``, or FFmpeg's name of one."""
+    decoder: str = "auto"
+    """Likewise; a device is named as FFmpeg names its type: ``cuda``, ``vaapi``, ``videotoolbox``."""
     orchestrators: OrchestratorOptions | None = None
     prefer: tuple[str, ...] = ()
     """Pipelines to choose from when none is named, the most wanted first."""
@@ -115,10 +123,12 @@ def _connector(
     options: ServeOptions, http: ClientSession, trickle: TrickleServer, origins: tuple[str, ...]
 ) -> Connector:
     video = VideoEncoderOptions(codec=pick_live_encoder(options.encoder))
+    decoder = LiveDecoder(options.decoder)
     return Connector(
         http,
         options.client,
         LiveEncoderOptions(video=video),
+        decoder=lambda: DecoderOptions(device=decoder.device),
         embedded=trickle,
         embedded_origins=origins,
         max_fps=options.max_fps,

@@ -10,9 +10,10 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -21,6 +22,9 @@ from rich.markup import escape
 from .. import __version__
 from ..catalog import Catalog, known_prefixes
 from ._options import environments_option
+
+if TYPE_CHECKING:
+    from ..media import CodecProbe
 
 _TOOL_LIMIT_S = 10.0
 
@@ -55,7 +59,7 @@ def command(as_json: bool, environments: tuple[Path, ...]) -> int:
     Exit code 0: everything that is installed can run; 5: something is missing, with advice.
     """
     host = Host()
-    for examine in (_interpreter, _gpu, _virtual_packages, _encoders):
+    for examine in (_interpreter, _gpu, _virtual_packages, _encoders, _decoders):
         examine(host)
     _environments(host, environments)
     _workspace(host)
@@ -135,9 +139,21 @@ def _encoders(host: Host) -> None:
         if usable
         else "install an FFmpeg with libx264 or libopenh264 (conda-forge's default build has both)",
     )
-    for encoder in encoders:
-        if not encoder.usable and encoder.hardware:
-            host.add(f"encoder {encoder.name}", f"not usable here: {encoder.reason}")
+    _unusable(host, "encoder", encoders)
+
+
+def _decoders(host: Host) -> None:
+    from ..media import list_video_decoders
+
+    decoders = list_video_decoders()
+    host.add("H.264 decoders", ", ".join(d.name for d in decoders if d.usable))
+    _unusable(host, "decoder", decoders)
+
+
+def _unusable(host: Host, kind: str, probes: Sequence[CodecProbe]) -> None:
+    for probe in probes:
+        if not probe.usable and probe.hardware:
+            host.add(f"{kind} {probe.name}", f"not usable here: {probe.reason}")
 
 
 def _environments(host: Host, also: tuple[Path, ...]) -> None:

@@ -154,6 +154,13 @@ def _ice_servers(
     help="Of live streams: auto (a GPU's where it opens), software, or FFmpeg's name of one.",
 )
 @click.option(
+    "--decoder",
+    envvar="AI_RUNNER_DECODER",
+    default="auto",
+    show_default=True,
+    help="Of live streams: auto (a GPU's where it works), software, or FFmpeg's type of a device.",
+)
+@click.option(
     "--max-fps", type=click.FloatRange(0), default=0.0, help="Drop input frames above this rate; 0: none."
 )
 @click.option(
@@ -219,6 +226,7 @@ def _options(names: tuple[str, ...], flags: dict[str, Any]) -> ServeOptions:
         drain_timeout_s=flags["drain_timeout"],
         max_fps=flags["max_fps"],
         encoder=flags["encoder"],
+        decoder=flags["decoder"],
         orchestrators=read_orchestrators(flags),
         prefer=flags["prefer"],
         measure=flags["measure"],

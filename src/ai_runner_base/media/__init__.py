@@ -7,7 +7,7 @@ callback that takes long holds its stream up, one that raises ends it.
 from ai_runner_base.media import clip
 from ai_runner_base.media._audio_path import AudioMode
 from ai_runner_base.media._decoder import Decoder
-from ai_runner_base.media._devices import list_video_decoders, pick_live_decoder
+from ai_runner_base.media._devices import LiveDecoder, list_video_decoders, pick_live_decoder
 from ai_runner_base.media._file import FileEncoder
 from ai_runner_base.media._file_writer import FileOptions
 from ai_runner_base.media._fit import Fitter
@@ -58,6 +58,7 @@ __all__ = [
     "Fitter",
     "JpegDecoder",
     "JpegEncoder",
+    "LiveDecoder",
     "LiveEncoder",
     "LiveEncoderOptions",
     "MediaInfo",

@@ -6,9 +6,11 @@ A driver can crash or hang whoever asks it, so each one is tried in a process of
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from av.codec import Codec
@@ -18,6 +20,9 @@ from ai_runner_base.errors import CallerError, HostError
 from ai_runner_base.media._probe import CodecProbe
 from ai_runner_base.media._video import SOFTWARE
 
+logger = logging.getLogger(__name__)
+
+AUTO = "auto"
 DEVICES = {
     "cuda": ("nvidiactl", "dxg"),
     "vaapi": ("dri/renderD*",),
@@ -52,7 +57,7 @@ def probe_device(device: str) -> CodecProbe:
     return CodecProbe(device, hardware=True, usable=not reason, reason=reason)
 
 
-def pick_live_decoder(wanted: str = "auto") -> str:
+def pick_live_decoder(wanted: str = AUTO) -> str:
     """Choose what decodes live streams by decoding a clip with it.
 
     :param wanted: ``auto``: a device where one works, else software; ``software``; or FFmpeg's name of a device type
@@ -63,7 +68,7 @@ def pick_live_decoder(wanted: str = "auto") -> str:
     if wanted == SOFTWARE:
         return SOFTWARE
     probes = list_video_decoders()
-    if wanted == "auto":
+    if wanted == AUTO:
         return next((probe.name for probe in probes if probe.hardware and probe.usable), SOFTWARE)
     probe = next((probe for probe in probes if probe.name == wanted), None)
     if probe is None:
@@ -76,6 +81,26 @@ def pick_live_decoder(wanted: str = "auto") -> str:
             f"decoder {wanted} does not work here: {probe.reason}", hint="choose auto or software"
         )
     return wanted
+
+
+class LiveDecoder:
+    """What decodes live streams. ``auto`` looks for a device on a thread of its own: software until it is found.
+
+    :param wanted: as for `pick_live_decoder`, which is called at once for anything but ``auto``
+    :ivar device: ``software`` or the device type
+    """
+
+    def __init__(self, wanted: str = AUTO) -> None:
+        self.device = SOFTWARE
+        if wanted == AUTO:
+            threading.Thread(target=self._look, name="probe-decoders", daemon=True).start()
+        else:
+            self.device = pick_live_decoder(wanted)
+
+    def _look(self) -> None:
+        self.device = pick_live_decoder()
+        if self.device != SOFTWARE:
+            logger.info("live streams are decoded on %s", self.device)
 
 
 def _decodes_h264(device: str) -> bool:

@@ -7,6 +7,7 @@ device is of no use (empty: it works). A process of its own, since a driver may 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from fractions import Fraction
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from ai_runner_base.errors import HostError
 from ai_runner_base.media._clip_scene import Scene
+from ai_runner_base.media._devices import PROBE_LIMIT_S
 from ai_runner_base.media._fit import Fitter
 from ai_runner_base.media._probe import PROBE_SIZE, captured_errors, explain_open
 from ai_runner_base.media._types import TIME_BASE
@@ -73,4 +75,5 @@ def _packet(unit: CodedFrame) -> av.Packet[av.stream.Stream]:
 
 
 if __name__ == "__main__":
+    signal.alarm(round(PROBE_LIMIT_S))  # whoever asked may be gone
     sys.stdout.write(json.dumps({"reason": why_not(sys.argv[1])}) + "\n")

@@ -79,7 +79,8 @@ class EncodingSink(abc.ABC):
             await asyncio.to_thread(self._encoder.close, STOP_LIMIT_S)
 
     def _encoder_status(self) -> dict[str, Any]:
-        return asdict(self._encoder.counters) if self._encoder else {}
+        encoder = self._encoder
+        return {"encoder": encoder.encoded_by, **asdict(encoder.counters)} if encoder else {}
 
     @abc.abstractmethod
     def _on_bytes(self, data: bytes, cut: Cut | None, stamps: Stamps | None) -> None:

@@ -19,6 +19,10 @@ _INPUT = {
     "resyncs": ("input_resync", "input: rubbish between its packets, {} time(s)"),
     "invalid_packets": ("input_invalid", "input: {} frame(s) that cannot be decoded"),
     "invalid": ("input_invalid", "input: {} picture(s) that cannot be decoded"),
+    "device_failures": (
+        "input_device",
+        "input: decoding on the device failed, {} time(s), and goes on in software",
+    ),
     "discontinuities": ("input_jump", "input: its clock jumped, {} time(s)"),
     "live_edge_skips": ("input_skip", "input: skipped to its newest bytes, {} time(s)"),
 }

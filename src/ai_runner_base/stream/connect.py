@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import aiohttp
 
-from ..media import LiveEncoderOptions
+from ..media import DecoderOptions, LiveEncoderOptions
 from ..trickle import (
     ChannelReader,
     ChannelWriter,
@@ -49,6 +50,8 @@ class Connector:
     http: aiohttp.ClientSession
     client: ClientOptions = field(default_factory=ClientOptions)
     encoder: LiveEncoderOptions = field(default_factory=LiveEncoderOptions)
+    decoder: Callable[[], DecoderOptions] = DecoderOptions
+    """Of a stream that begins now."""
     max_fps: float = 0.0
     """Input frames above this rate are dropped by their PTS; 0: none."""
     embedded: TrickleServer | None = None
@@ -88,6 +91,7 @@ class LiveStream:
         source = TrickleSource(
             connector.reader(request.subscribe_url),
             lambda: self._trace("runner_receive_first_ingest_segment"),
+            connector.decoder(),
         )
         sink = TrickleSink(
             connector.writer(request.publish_url),

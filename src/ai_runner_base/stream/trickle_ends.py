@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from ..errors import PeerError, RunnerError
-from ..media import BytePipe, Cut, Decoder, LiveEncoderOptions
+from ..media import BytePipe, Cut, Decoder, DecoderOptions, LiveEncoderOptions
 from ..supervisor import Stamps
 from ..trickle import ChannelReader, ChannelWriter, SegmentReader, SegmentWriter
 from ._encoding import STOP_LIMIT_S, EncodingSink
@@ -35,11 +35,18 @@ class TrickleSource:
     """Reads a channel into a decoder. The channel's end is the stream's end.
 
     :param on_first_segment: called on the event loop when the first segment has been read to its end
+    :param options: of the decoder
     """
 
-    def __init__(self, reader: ChannelReader, on_first_segment: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        reader: ChannelReader,
+        on_first_segment: Callable[[], None] = lambda: None,
+        options: DecoderOptions | None = None,
+    ) -> None:
         self._reader = reader
         self._on_first_segment = on_first_segment
+        self._options = options
         self._pipe = BytePipe()
         self._decoder: Decoder | None = None
         self._pump: asyncio.Task[None] | None = None
@@ -55,6 +62,7 @@ class TrickleSource:
             on_audio=feed.on_audio,
             on_info=feed.on_info,
             on_end=lambda error: feed.on_end(self._failure or error),
+            options=self._options,
         )
         self._decoder.start()
         self._pump = asyncio.create_task(self._read(), name="trickle source")
@@ -91,6 +99,7 @@ class TrickleSource:
         decoder = asdict(self._decoder.counters) if self._decoder else {}
         return {
             "kind": "trickle",
+            "decoder": self._decoder.decoded_by if self._decoder else "",
             "segments": self._segments,
             "incomplete_segments": self._incomplete,
             "retried": self._reader.retried,
