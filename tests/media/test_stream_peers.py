@@ -71,6 +71,7 @@ async def test_unreachable_urls_end_the_stream_with_the_reason_and_the_worker_is
         assert ended["id"] == stream
         assert ended["end_reason"].startswith("input failed: cannot read http://127.0.0.1:")
         assert "Cannot connect" in ended["end_reason"]
+        assert not [line for line in run.lines if "/ai/trickle/in" in line], "whole names are private"
         viewer = Viewer()
         await start(run, http, "next")
         watching = asyncio.create_task(viewer.watch(http, f"{run.url}/ai/trickle/next-out"))

@@ -26,7 +26,7 @@ from tests._support.trickle import (  # noqa: F401
 )
 
 from ai_runner_base.errors import PeerError
-from ai_runner_base.trickle import ChannelEndedError, Publisher, Subscriber, client_session
+from ai_runner_base.trickle import ChannelEndedError, Publisher, Subscriber, client_session, short_url
 from ai_runner_base.trickle.intake import CONTINUE
 
 pytestmark = pytest.mark.process
@@ -134,7 +134,7 @@ async def test_five_failures_are_forgiven(session: aiohttp.ClientSession, failur
         if failures <= FAST_CLIENT.retries:
             assert await reading == [(0, b"x", True)]
         else:
-            with pytest.raises(PeerError, match=rf"{url}/0: HTTP 503 try later, 6 times"):
+            with pytest.raises(PeerError, match=rf"{short_url(url)}/0: HTTP 503 try later, 6 times"):
                 await reading
 
 
@@ -145,7 +145,7 @@ async def test_nobody_listens(session: aiohttp.ClientSession) -> None:
         with pytest.raises(PeerError, match="Connect call failed"):
             await read_all(Subscriber(session, url, options=FAST_CLIENT))
         async with Publisher(session, url, "x/y", options=FAST_CLIENT) as publisher:
-            with pytest.raises(PeerError, match=rf"{url}/next"):
+            with pytest.raises(PeerError, match=rf"{short_url(url)}/next"):
                 await publisher.open()
             assert not isinstance(publisher.failed, ChannelEndedError)
 
@@ -497,7 +497,9 @@ async def test_three_failures_in_a_row_are_the_end(session: aiohttp.ClientSessio
                 async with publisher.segment() as write:
                     await write(b"x")
                 await until(lambda number=number: publisher.counters.segments_failed > number)
-            with pytest.raises(PeerError, match=rf"{url}/2 failed: HTTP 507 no room, 3 segments in a row"):
+            with pytest.raises(
+                PeerError, match=rf"{short_url(url)}/2 failed: HTTP 507 no room, 3 segments in a row"
+            ):
                 async with publisher.segment():
                     pass
         assert failures == [publisher.failed]
@@ -615,7 +617,7 @@ async def test_next_is_asked_again_and_then_given_up(session: aiohttp.ClientSess
 
     async with scripted(script) as (url, requests):
         async with Publisher(session, url, "x/y", options=FAST_CLIENT) as publisher:
-            with pytest.raises(PeerError, match=rf"{url}/next failed: HTTP 502 bad gateway"):
+            with pytest.raises(PeerError, match=rf"{short_url(url)}/next failed: HTTP 502 bad gateway"):
                 await publisher.open()
         assert len(requests) == FAST_CLIENT.retries + 1
 

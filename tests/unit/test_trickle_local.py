@@ -149,7 +149,7 @@ async def test_an_ended_channel_says_so() -> None:
     async with publisher.segment() as write:
         assert server.close("ch")
         assert not await write(b"x")
-    with pytest.raises(PeerError, match="'ch' has ended"):
+    with pytest.raises(PeerError, match="channel ch has ended"):
         await send(publisher, b"x")
     assert [segment async for segment in subscriber] == []
     await publisher.aclose(delete=True)

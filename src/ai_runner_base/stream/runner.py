@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from ..errors import CapacityError
 from ..log_context import set_stream_ids
 from ..supervisor import Failed, WorkerEvent, WorkerState
+from ..trickle import short_url
 from ._totals import Totals
 from .events import now_ms
 from .pool import Pool, Seat
@@ -176,7 +177,10 @@ class Runner:
             stream_id=request.stream_id or stream.id,
         )
         log.info(
-            "stream starts: %s from %s to %s", stream.pipeline, request.subscribe_url, request.publish_url
+            "stream starts: %s from %s to %s",
+            stream.pipeline,
+            short_url(request.subscribe_url),
+            short_url(request.publish_url),
         )
         stream.on_worker_free = lambda: self._free(seat, stream)
         try:

@@ -5,7 +5,7 @@ over HTTP, `JsonSubscriber` and `JsonPublisher` the same for one JSON object per
 """
 
 from .channel import Limits
-from .http import client_session
+from .http import client_session, short_url
 from .interface import ChannelReader, ChannelWriter, SegmentReader, SegmentWriter
 from .json_channel import JsonPublisher, JsonSubscriber
 from .local import LocalPublisher, LocalSubscriber
@@ -38,4 +38,5 @@ __all__ = [
     "TlsPolicy",
     "TrickleServer",
     "client_session",
+    "short_url",
 ]

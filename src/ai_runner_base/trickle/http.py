@@ -10,7 +10,7 @@ from yarl import URL
 
 from ..errors import CallerError
 from .options import ClientOptions
-from .protocol import parse_seq
+from .protocol import parse_seq, short_name
 
 FAULTS: Final = (aiohttp.ClientError, OSError, TimeoutError)
 """What `aiohttp` raises when the peer or the network is at fault."""
@@ -47,6 +47,17 @@ def channel_url(text: str) -> URL:
     return url
 
 
+def short_url(url: URL | str) -> str:
+    """Name a channel's address in a log or an error: its server, and `short_name`.
+
+    :param url: what is no address of a server is given back as it is
+    """
+    parsed = URL(url)
+    if not parsed.host:
+        return str(url)
+    return f"{parsed.origin()}/{short_name(parsed.path.rstrip('/').rpartition('/')[2])}"
+
+
 class Peer:
     """One channel at the other end, and how to ask it.
 
@@ -71,8 +82,8 @@ class Peer:
 
     @property
     def name(self) -> str:
-        """The URL for people: without user, password and query, which may be secrets."""
-        return str(self.url.with_user(None).with_query(None))
+        """The channel for people, without what may be a secret."""
+        return short_url(self.url)
 
     async def request(
         self, method: str, part: str | int = "", *, headers: Mapping[str, str] | None = None, **arguments: Any

@@ -12,7 +12,7 @@ from ..errors import PeerError
 from .answers import Step, follow
 from .channel import Channel, Channels, Missing, Write
 from .cursor import Cursor, SegmentLostError
-from .protocol import BEHIND_DELAY_S, CURRENT, NEXT, OVERTAKEN_S
+from .protocol import BEHIND_DELAY_S, CURRENT, NEXT, OVERTAKEN_S, short_name
 from .segment import Segment
 
 
@@ -165,7 +165,7 @@ class LocalPublisher:
         :raises PeerError: the channel has ended
         """
         if self._channel.closed:
-            raise PeerError(f"trickle channel {self._channel.name!r} has ended")
+            raise PeerError(f"trickle channel {short_name(self._channel.name)} has ended")
         write = self._channel.write(NEXT)
         try:
             yield LocalWrite(write, self._clock)

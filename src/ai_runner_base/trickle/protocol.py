@@ -39,6 +39,9 @@ OVERTAKEN_S: Final = 2.0
 
 DEFAULT_MIME: Final = "application/octet-stream"
 
+SHOWN_CHARACTERS: Final = 6
+"""Of a channel's name, in logs and errors."""
+
 _SEQ = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -48,3 +51,11 @@ def parse_seq(text: str) -> int | None:
     :return: the number, or None when the text is not a decimal integer of at most 18 digits
     """
     return int(text) if _SEQ.fullmatch(text) else None
+
+
+def short_name(channel: str) -> str:
+    """Name a channel in a log or an error: by the end of its name, which tells it from others.
+
+    The whole name stays private: who knows it can read a session's channel, and write to it.
+    """
+    return channel if len(channel) <= SHOWN_CHARACTERS else f"…{channel[-SHOWN_CHARACTERS:]}"
