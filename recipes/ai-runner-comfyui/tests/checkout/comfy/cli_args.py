@@ -1,0 +1,5 @@
+"""Options of an empty command line."""
+
+from types import SimpleNamespace
+
+args = SimpleNamespace(cpu=False)
