@@ -4,13 +4,15 @@ Needs NumPy and pydantic only. torch, CuPy and friends are imported where a fram
 inside the worker, and never before.
 """
 
+from . import arrays
 from ._audio import AudioFrame, AudioOutput
-from ._convert import FLOAT_RANGE, PictureLayout, picture_layout, to_uint8
+from ._convert import PictureLayout, picture_layout, to_uint8
 from ._frame import VideoFrame, VideoOutput
 from ._frame_pipeline import FramePipeline
 from ._interface import Pipeline
 from ._params import BaseParams, ParamsError, hints, params_schema, parse_params
 from ._spec import LoadedPipeline, PipelineSpec, load_pipeline
+from .arrays import FLOAT_RANGE
 
 __all__ = [
     "FLOAT_RANGE",
@@ -25,6 +27,7 @@ __all__ = [
     "PipelineSpec",
     "VideoFrame",
     "VideoOutput",
+    "arrays",
     "hints",
     "load_pipeline",
     "params_schema",

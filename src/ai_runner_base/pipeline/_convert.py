@@ -2,13 +2,11 @@
 
 One value range for the whole product: uint8 counts 0 to 255, floats run over `FLOAT_RANGE`
 (docs/decisions/0003-value-range.md). The conversion happens on the device that holds the picture, so that one
-byte for each value is copied back instead of four. It is written against the array API standard, so that the
-lines that run on a GPU are the ones that tests run with NumPy.
+byte for each value is copied back instead of four.
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,19 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PipelineError
-
-FLOAT_RANGE: Final = (0.0, 1.0)
-"""Black and white of float pictures."""
-
-EXPECTED: Final = "expected an RGB picture, (H, W, 3) or (1, H, W, 3), uint8 in 0..255 or float in 0..1"
+from ._lanes import download
+from .arrays import EXPECTED, as_uint8, check_scale, dtype_name, is_torch, library_of, quantise
 
 _BAND_VALUES: Final = 64 * 1024
 """Values converted at once on the CPU: the temporaries then stay in the second-level cache."""
-_WRONG_SCALE: Final = 2.0
-"""A picture with most values above this is not in `FLOAT_RANGE` but in 0..255, and would come out white."""
-_WRONG_SCALE_MAX: Final = 1024.0
-"""Beyond this it is not 0..255 either, but a number gone wild, which is clamped like any other."""
-_SAMPLE_STEP: Final = 16
 _DLPACK_CPU: Final = frozenset({1, 3, 11})
 """DLPack device types whose memory the CPU reads: kDLCPU, kDLCUDAHost, kDLROCMHost."""
 
@@ -61,8 +51,8 @@ def picture_layout(data: Any) -> PictureLayout:
     shape, dtype = getattr(data, "shape", None), getattr(data, "dtype", None)
     if shape is None or dtype is None:
         raise PipelineError(f"got {type(data).__name__}; {EXPECTED}", hint="give an array or a tensor")
-    height, width = _check_shape(tuple(shape), _dtype_name(dtype))
-    return PictureLayout(height, width, _check_dtype(tuple(shape), _dtype_name(dtype)))
+    height, width = _check_shape(tuple(shape), dtype_name(dtype))
+    return PictureLayout(height, width, _check_dtype(tuple(shape), dtype_name(dtype)))
 
 
 def to_uint8(data: Any, out: NDArray[np.uint8]) -> None:
@@ -83,14 +73,10 @@ def to_uint8(data: Any, out: NDArray[np.uint8]) -> None:
     if isinstance(picture, np.ndarray):
         _convert_on_cpu(picture, out, layout)
     else:
-        _convert_on_device(picture, out, layout)
+        download(as_uint8(picture), out)
 
 
 # Reading what came
-
-
-def _dtype_name(dtype: Any) -> str:
-    return str(getattr(dtype, "name", dtype)).rpartition(".")[2]
 
 
 def _check_shape(shape: tuple[int, ...], dtype: str) -> tuple[int, int]:
@@ -124,98 +110,28 @@ def _reachable(data: Any) -> Any:
     """`data` as an array whose library can be computed with: NumPy wherever the CPU can read it."""
     if isinstance(data, np.ndarray):
         return data
-    if _is_torch(data):
+    if is_torch(data):
         return data.detach()
-    if _on_cpu(data) and hasattr(np, _dtype_name(data.dtype)):  # NumPy has no bfloat16
+    if _on_cpu(data) and hasattr(np, dtype_name(data.dtype)):  # NumPy has no bfloat16
         return np.from_dlpack(data)
-    if hasattr(data, "__array_namespace__") or _module_of(data) is not None:
-        return data
-    raise PipelineError(f"got {type(data).__name__}, whose memory cannot be read; {EXPECTED}")
+    library_of(data)
+    return data
 
 
 def _on_cpu(data: Any) -> bool:
     return hasattr(data, "__dlpack_device__") and int(data.__dlpack_device__()[0]) in _DLPACK_CPU
 
 
-def _is_torch(data: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(data, torch.Tensor)
-
-
-def _module_of(data: Any) -> Any:
-    """Top module of an array's library, when it works like NumPy (CuPy did so before the array API)."""
-    module = sys.modules.get(type(data).__module__.partition(".")[0])
-    return module if hasattr(module, "clip") and hasattr(module, "where") else None
-
-
 # Computing
-
-
-def _quantise(values: Any, xp: Any) -> Any:
-    """Floats in `FLOAT_RANGE` as floats in [0.5, 255.5], to be cut off; any array library, on its device."""
-    low, high = FLOAT_RANGE
-    values = xp.clip(values, low, high)
-    values = xp.where(values == values, values, low)  # NaN is the one value that differs from itself
-    return values * 255.0 + 0.5
 
 
 def _convert_on_cpu(picture: NDArray[Any], out: NDArray[np.uint8], layout: PictureLayout) -> None:
     if not layout.is_float:
         np.copyto(out, picture)
         return
-    _check_scale(picture)
+    check_scale(picture)
     rows = max(1, _BAND_VALUES // (layout.width * 3))
     for top in range(0, layout.height, rows):
         band = picture[top : top + rows]
         band = band if band.dtype.itemsize >= 4 else band.astype(np.float32)
-        out[top : top + rows] = _quantise(band, np).astype(np.uint8)
-
-
-def _convert_on_device(picture: Any, out: NDArray[np.uint8], layout: PictureLayout) -> None:
-    library = _Torch() if _is_torch(picture) else _ArrayApi(picture)
-    if layout.is_float:
-        _check_scale(picture)
-        if _dtype_name(picture.dtype) not in ("float32", "float64"):
-            picture = library.cast(picture, library.xp.float32)
-        picture = library.cast(_quantise(picture, library.xp), library.xp.uint8)
-    library.copy_to_host(picture, out)
-
-
-def _check_scale(picture: Any) -> None:
-    sample = picture[::_SAMPLE_STEP, ::_SAMPLE_STEP]
-    wrong = (sample > _WRONG_SCALE) & (sample < _WRONG_SCALE_MAX)
-    if int(wrong.sum()) * 2 > sample.shape[0] * sample.shape[1] * 3:
-        raise PipelineError(
-            f"got floats well above {FLOAT_RANGE[1]:g}, such as {float(sample.max()):.4g}; {EXPECTED}",
-            hint="divide by 255, or convert to uint8",
-        )
-
-
-class _Torch:
-    """torch, whose tensors predate the array API."""
-
-    def __init__(self) -> None:
-        self.xp = sys.modules["torch"]
-
-    def cast(self, values: Any, dtype: Any) -> Any:
-        return values.to(dtype)
-
-    def copy_to_host(self, values: Any, out: NDArray[np.uint8]) -> None:
-        self.xp.from_numpy(out).copy_(values)
-
-
-class _ArrayApi:
-    """CuPy, JAX and other libraries of the array API standard."""
-
-    def __init__(self, picture: Any) -> None:
-        has_namespace = hasattr(picture, "__array_namespace__")
-        self.xp = picture.__array_namespace__() if has_namespace else _module_of(picture)
-
-    def cast(self, values: Any, dtype: Any) -> Any:
-        return self.xp.astype(values, dtype) if hasattr(self.xp, "astype") else values.astype(dtype)
-
-    def copy_to_host(self, values: Any, out: NDArray[np.uint8]) -> None:
-        if hasattr(values, "get"):  # CuPy, which refuses every implicit way to the CPU
-            values.get(out=out)
-        else:
-            np.copyto(out, np.asarray(values))
+        out[top : top + rows] = quantise(band, np).astype(np.uint8)

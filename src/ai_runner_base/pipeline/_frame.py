@@ -31,7 +31,7 @@ class VideoFrame:
         without one
     """
 
-    __slots__ = ("_array", "_tensor", "data", "device", "pts", "side_data", "time_base")
+    __slots__ = ("_array", "_cupy", "_tensor", "data", "device", "pts", "side_data", "time_base")
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class VideoFrame:
         self.device = device
         self._array: NDArray[np.uint8] | None = None
         self._tensor: Any = None
+        self._cupy: Any = None
 
     def __repr__(self) -> str:
         return f"VideoFrame({self.width}x{self.height}, pts={self.pts}, time_base={self.time_base})"
@@ -83,6 +84,19 @@ class VideoFrame:
 
             self._tensor = to_tensor(self.data, self.device)
         return self._tensor
+
+    @property
+    def cupy(self) -> Any:
+        """CuPy array, (1, H, W, 3) float32 RGB in [0, 1] on `device`; imports CuPy. Made on first use and kept.
+
+        :raises HostError: CuPy is not installed in this environment, or `device` is none of CUDA
+        :raises PipelineError: `data` is no picture
+        """
+        if self._cupy is None:
+            from ._tensor import to_cupy
+
+            self._cupy = to_cupy(self.data, self.device)
+        return self._cupy
 
     @property
     def width(self) -> int:

@@ -1,4 +1,4 @@
-"""The one place that imports torch: a frame as a tensor, inside the worker, on first use."""
+"""A frame as a tensor or a CuPy array, inside the worker, on first use: here torch and CuPy are imported."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 
 from ..errors import HostError
 from ._convert import picture_layout
+from ._lanes import cupy_lane, torch_lane
+from .arrays import as_float
 
 if TYPE_CHECKING:
     import torch
@@ -27,10 +29,24 @@ def _torch() -> Any:
 
 
 @cache
+def _cupy() -> Any:
+    try:
+        import cupy
+    except ImportError as error:
+        raise HostError(
+            f"frame.cupy needs CuPy, which this environment does not have ({error})",
+            hint="add ai-runner-cuda to the recipe's run requirements, or use frame.array",
+        ) from error
+    return cupy
+
+
+@cache
 def _device(name: str) -> Any:
     torch = _torch()
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{torch.cuda.current_device()}"
     return torch.device(name)
 
 
@@ -41,13 +57,13 @@ def to_tensor(data: Any, device_name: str) -> torch.Tensor:
     :param device_name: torch's name of the device, or ``auto``
     :raises HostError: torch is not installed
     """
-    torch = _torch()
     layout = picture_layout(data)
     device = _device(device_name)
-    tensor = _upload(_as_tensor(data), device).reshape(1, layout.height, layout.width, 3)
-    if tensor.dtype != torch.uint8:
-        return tensor.to(torch.float32)
-    return tensor.to(torch.float32).div_(255.0)
+    if device.type == "cuda" and isinstance(data, np.ndarray) and data.dtype == np.uint8:
+        tensor = torch_lane(device).upload(data, as_float)
+    else:
+        tensor = as_float(_as_tensor(data).to(device))
+    return tensor.reshape(1, layout.height, layout.width, 3)
 
 
 def _as_tensor(data: Any) -> Any:
@@ -60,8 +76,25 @@ def _as_tensor(data: Any) -> Any:
     return torch.from_dlpack(data)
 
 
-def _upload(tensor: Any, device: Any) -> Any:
-    """Move a tensor; through pinned memory to CUDA, whose allocator keeps and guards the staging buffers."""
-    if device.type == "cuda" and tensor.device.type == "cpu":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
+def to_cupy(data: Any, device_name: str) -> Any:
+    """A picture as a CuPy array, (1, H, W, 3) float32 in [0, 1]: as `to_tensor`.
+
+    :param device_name: ``auto`` and ``cuda`` are the current CUDA device, ``cuda:N`` is another one
+    :raises HostError: CuPy is not installed, or the device is none of CUDA
+    """
+    cupy = _cupy()
+    layout = picture_layout(data)
+    kind, _, number = device_name.partition(":")
+    if kind not in ("auto", "cuda"):
+        raise HostError(
+            f"frame.cupy is on a CUDA device, not on {device_name!r}", hint="use frame.array there"
+        )
+    index = int(number) if number else int(cupy.cuda.runtime.getDevice())
+    with cupy.cuda.Device(index):
+        if isinstance(data, np.ndarray) and data.dtype == np.uint8:
+            picture = cupy_lane(index).upload(data, as_float)
+        elif isinstance(data, np.ndarray):
+            picture = as_float(cupy.asarray(data))
+        else:
+            picture = as_float(cupy.from_dlpack(data))
+    return picture.reshape(1, layout.height, layout.width, 3)
