@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import statistics
 import sys
@@ -32,6 +33,10 @@ def show(report: Report) -> None:
         f"{report.seconds:.0f} s, {len(report.faults)} faults: {report.sent} frames sent, {report.shown} shown"
         f" ({report.processed} processed, {report.waiting} waiting pictures), {len(report.wrong)} wrong,"
         f" {len(report.out_of_order)} out of order, {report.restarts} restarts of the worker"
+    )
+    loads = report.machine_loads
+    print(
+        f"load of the machine ({os.cpu_count()} processors): {statistics.median(loads):.1f}, worst {max(loads):.1f}"
     )
     print(f"\n{'fault':<26}{'met':>4}{'downtime s: median':>20}{'worst':>8}{'events':>8}{'metrics':>9}")
     kinds: defaultdict[str, list[Met]] = defaultdict(list)

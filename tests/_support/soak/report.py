@@ -72,6 +72,8 @@ class Report:
     restarts: int = 0
     flood_answers: dict[int, int] = field(default_factory=dict)
     state: str = ""
+    machine_loads: list[float] = field(default_factory=list)
+    """The machine's load average of one minute, after each fault: who else has its processors."""
     problems: list[str] = field(default_factory=list)
 
 

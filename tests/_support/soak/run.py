@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import re
 import tempfile
 import time
+import traceback
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -65,9 +67,12 @@ async def soak(
             try:
                 await run.wait_health(http, "IDLE")
                 await _carry(http, run, inward, outward, report, faults, minutes, every_s, finale=finale)
+            except TimeoutError:
+                report.problems.append("a wait of the soak itself ran out; see the traceback in its log")
+                run.lines.append(traceback.format_exc())
             finally:
                 await _stop(run, report)
-    report.problems = find_problems(report, finale=finale)
+    report.problems += find_problems(report, finale=finale)
     return report, run.lines
 
 
@@ -101,6 +106,7 @@ async def _carry(
             if time.monotonic() - begin_s > minutes * 60 and number >= len(faults):
                 break
             report.faults.append(await _meet(world, fault, events, begin_s, every_s))
+            report.machine_loads.append(os.getloadavg()[0])
             if not report.faults[-1].recovered:
                 break
         report.seconds = time.monotonic() - begin_s
