@@ -8,6 +8,7 @@ from ._describe import describe
 from ._generation import Generation
 from ._installed import CondaPackage, InstalledPipeline, Problem
 from ._prefixes import environment_name, environments_folder, known_prefixes
+from ._report import ShippedCheck, report_file, shipped_check
 
 __all__ = [
     "Catalog",
@@ -15,9 +16,12 @@ __all__ = [
     "Generation",
     "InstalledPipeline",
     "Problem",
+    "ShippedCheck",
     "activation_environment",
     "describe",
     "environment_name",
     "environments_folder",
     "known_prefixes",
+    "report_file",
+    "shipped_check",
 ]

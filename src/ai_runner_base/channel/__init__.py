@@ -5,14 +5,17 @@ Light at import: py-rattler and py-rattler-build are loaded when there is someth
 
 from __future__ import annotations
 
-from . import names, versions
+from . import attestation, names, provenance, versions
 from ._given import GivenChannel, given_channels, left_to_others
 from ._protocols import Plan, Reporter, Silent, Step
 from ._wants import Want
-from .building import Built, build
+from .building import Built, build, packages_of
+from .conda_writer import Package
 from .host_python import HostPython
 from .mirroring import Mirrored, mirror
+from .package_file import PackagedPipeline, PackageFile, Parcel, read_package, with_files
 from .provider import ChannelProvider
+from .publishing import Target, publish
 from .recipes import Output, Recipe, load, requirements_of
 
 __all__ = [
@@ -22,18 +25,29 @@ __all__ = [
     "HostPython",
     "Mirrored",
     "Output",
+    "Package",
+    "PackageFile",
+    "PackagedPipeline",
+    "Parcel",
     "Plan",
     "Recipe",
     "Reporter",
     "Silent",
     "Step",
+    "Target",
     "Want",
+    "attestation",
     "build",
     "given_channels",
     "left_to_others",
     "load",
     "mirror",
     "names",
+    "packages_of",
+    "provenance",
+    "publish",
+    "read_package",
     "requirements_of",
     "versions",
+    "with_files",
 ]

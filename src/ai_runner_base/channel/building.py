@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -27,6 +27,9 @@ from .recipes import SOURCE_HASH, Output, Recipe, describe, load, render, usable
 if TYPE_CHECKING:
     from rattler_build import RenderedVariant
     from rattler_build.progress import ProgressCallback
+
+Finish = Callable[[Package, Sequence[str]], Package]
+"""Gets a package that was built (and tested), and the channels that have it and what it needs; gives what is kept."""
 
 _FORMAT = 1
 _HASH_DIGITS = 8
@@ -53,6 +56,7 @@ def build(
     virtual_packages: Mapping[str, str] | None = None,
     run_tests: bool = False,
     fingerprint: str = "",
+    finish: Finish | None = None,
 ) -> Built:
     """Make sure that a channel holds the current packages of recipes.
 
@@ -61,15 +65,25 @@ def build(
     :param virtual_packages: leaves out variants that this host cannot use (`recipes.usable`); None builds all
     :param run_tests: run the tests of what is built; packages that fail are not published
     :param fingerprint: of whatever else the packages depend on, such as the interpreter
+    :param finish: is called with each package before it is published, and may refuse it by raising
     :raises CallerError: a mistake in a recipe, or recipes that need each other
     :raises PipelineError: a build or a test failed, with the end of its log
     """
     channel = ChannelDir(channel_dir)
-    job = _Job(channel, tuple(channels), reporter or Silent(), virtual_packages, run_tests, fingerprint)
+    job = _Job(
+        channel, tuple(channels), reporter or Silent(), virtual_packages, run_tests, fingerprint, finish
+    )
     if all(todo.is_current and todo.is_recorded for todo in job.plan(folders)):
         return Built(channel.url)
     with channel.lock(job.reporter):
         return job.run(job.plan(folders))
+
+
+def packages_of(folder: Path, channel_dir: Path) -> list[Path]:
+    """Name the package files that `build` has put into a channel for a recipe."""
+    channel = ChannelDir(channel_dir)
+    entry = channel.read_state().get("recipes", {}).get(str(folder.resolve()), {})
+    return [channel.path / name for name in entry.get("files", ())]
 
 
 def build_order(recipes: Sequence[Recipe]) -> list[Recipe]:
@@ -124,6 +138,7 @@ class _Job:
     virtual_packages: Mapping[str, str] | None
     run_tests: bool
     fingerprint: str
+    finish: Finish | None = None
 
     def _known(self) -> dict[str, Any]:
         return dict(self.channel.read_state().get("recipes", {}))
@@ -209,4 +224,7 @@ class _Job:
         log.discard()
         for path in result.packages:
             path.chmod(0o644)  # it writes them for the owner's eyes only
-        return [Package(path) for path in result.packages]
+        return [self._finished(Package(path), [out.as_uri(), *channels]) for path in result.packages]
+
+    def _finished(self, package: Package, channels: Sequence[str]) -> Package:
+        return self.finish(package, channels) if self.finish is not None else package

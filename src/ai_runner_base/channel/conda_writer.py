@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 if sys.version_info >= (3, 14):
-    from compression import zstd
+    from compression import zstd as zstd
 else:
-    from backports import zstd
+    from backports import zstd as zstd
 
 PLACEHOLDER = "/opt/" + "placehold_" * 25
 """Stands for the prefix in files of mode ``text``, until an installer writes the real one (255 bytes)."""

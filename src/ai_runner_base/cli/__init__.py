@@ -27,6 +27,7 @@ _COMMANDS = {
     "rollback": "Go back to what an environment held before its last change",
     "uninstall": "Remove packages, or the environment with the last of them",
     "service": "Show, install or remove a systemd unit for this runner",
+    "publish": "Build, check and publish packages, to a server or a folder",
 }
 
 _WHOSE = {

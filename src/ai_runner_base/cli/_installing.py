@@ -27,12 +27,19 @@ from ._pixiw_display import Display
 from ._pixiw_events import EventReporter
 
 if TYPE_CHECKING:
+    from rattler import RepoDataRecord
+
     from ..workspace import Changed, Installer
 
 DEFAULT_CHANNEL = "livepeer"
 EVERYTHING_ELSE = "conda-forge"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def changing_options(command: _Command) -> _Command:
+    """Add all options of the commands that put packages into an environment."""
+    return channel_options(place_options(attestation_option(command)))
 
 
 def channel_options(command: _Command) -> _Command:
@@ -136,10 +143,39 @@ def channel_url(channel: str) -> str:
     return f"{alias}/{channel}" if alias else channel
 
 
+attestation_option: Callable[[_Command], _Command] = click.option(
+    "--require-attestation",
+    "policy",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="AI_RUNNER_ATTESTATION_POLICY",
+    metavar="POLICY",
+    help="File that says whose signed word is needed for which packages.",
+)
+
+
 @contextlib.contextmanager
-def installer(place: Place, *, verbose: bool) -> Iterator[Installer]:
+def changing(
+    packages: Sequence[str], *, environment: str | None, prefix: Path | None, policy: Path | None
+) -> Iterator[tuple[Installer, list[str]]]:
+    """Give what changes the environment that is meant, and the packages as match specs.
+
+    :raises CallerError: a package's name or version cannot be read
+    """
+    place, verbose = (
+        Place.of(environment, prefix, packages),
+        click.get_current_context().find_root().obj["verbose"],
+    )
+    with installer(place, verbose=verbose, policy=policy) as into:
+        from ..workspace import match_spec
+
+        yield into, [match_spec(text) for text in packages]
+
+
+@contextlib.contextmanager
+def installer(place: Place, *, verbose: bool, policy: Path | None = None) -> Iterator[Installer]:
     """Give what changes an environment, and show on stderr what it does.
 
+    :param policy: file of a `channel.attestation.Policy`
     :raises HostError: py-rattler is not there
     """
     if find_spec("rattler") is None:
@@ -157,9 +193,23 @@ def installer(place: Place, *, verbose: bool) -> Iterator[Installer]:
             reporter.note(f"no package in environment {place.name} brings a pipeline")
 
     try:
-        yield Installer(Home.beside(place.folder), place.name, reporter, accept)
+        vet = [_vet(policy)] if policy is not None else []
+        yield Installer(Home.beside(place.folder), place.name, reporter, accept, *vet)
     finally:
         display.close()
+
+
+def _vet(path: Path) -> Callable[[RepoDataRecord], None]:
+    """Ask for attestations, as a policy wants them."""
+    from ..channel.attestation import Policy
+
+    policy = Policy.read(path)
+
+    def vet(record: RepoDataRecord) -> None:
+        digest = record.sha256.hex() if record.sha256 is not None else ""
+        policy.require(record.name.normalized, record.url, digest)
+
+    return vet
 
 
 def start_test(prefix: Path) -> list[InstalledPipeline]:

@@ -140,3 +140,15 @@ class _Writer:
                 data = data[os.write(self._fd, data) :]
             except BlockingIOError:  # somebody who shares it has made it so
                 select.select((), (self._fd,), ())
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep our own log lines back: those of workers that are made to misbehave, say."""
+    logger = logging.getLogger("ai_runner_base")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 PAST = {
     "build": "built",
+    "check": "checked",
     "compile": "compiled",
     "convert": "converted",
     "fetch": "fetched",
@@ -20,6 +21,7 @@ PAST = {
     "resolve": "resolved",
     "solve": "solved",
     "test": "tested",
+    "upload": "uploaded",
     "verify": "verified",
 }
 _SUMMED_UP = frozenset({"convert", "fetch"})

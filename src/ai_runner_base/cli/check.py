@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-import logging
 from pathlib import Path
 
 import click
@@ -15,6 +15,7 @@ from rich.status import Status
 from ..catalog import Catalog, InstalledPipeline
 from ..conformance import CheckOptions, Finding, Outcome, Report, Rule, check
 from ..errors import PipelineError
+from ._logging import quiet
 from ._options import environments_option
 from ._workers import find_named
 
@@ -56,9 +57,8 @@ def command(
     options = CheckOptions(
         quick=quick, cpu=cpu, only=frozenset(only), skip=frozenset(skip), load_limit_s=load_timeout
     )
-    if not ctx.obj["verbose"]:  # what workers log of misbehaviour is in the findings
-        logging.getLogger("ai_runner_base").setLevel(logging.CRITICAL)
-    found = _run(installed, options, Console(stderr=as_json))
+    with contextlib.nullcontext() if ctx.obj["verbose"] else quiet():  # misbehaviour is in the findings
+        found = _run(installed, options, Console(stderr=as_json))
     if report is not None:
         found.write(report)
     if as_json:

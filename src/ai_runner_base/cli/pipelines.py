@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..catalog import Catalog, InstalledPipeline, describe
+from ..catalog import Catalog, InstalledPipeline, ShippedCheck, describe, shipped_check
 from ..errors import RunnerError
 from ._options import environments_option
 from ._speeds import Speeds
@@ -61,6 +61,7 @@ async def _measure(catalog: Catalog) -> None:
 
 def _entry(item: InstalledPipeline) -> dict[str, Any]:
     conda, speed = item.conda, Speeds().of(item)
+    checked = shipped_check(item)
     return {
         "name": item.name,
         "environment": item.environment,
@@ -71,6 +72,7 @@ def _entry(item: InstalledPipeline) -> dict[str, Any]:
         "channel": conda.channel if conda else None,
         "entry_point": item.entry_point,
         "speed": asdict(speed) if speed else None,
+        "check": checked.to_json() if checked else None,
         "problem": item.problem,
     }
 
@@ -103,6 +105,9 @@ def _print(entries: list[dict[str, Any]], problems: list[str]) -> None:
             console.print(f"  holds {speed['fps']:.0f} fps at {speed['width']}x{speed['height']} here")
         if entry["problem"]:
             console.print(f"  [red]cannot be used:[/] {escape(entry['problem'])}")
+        if entry["check"]:
+            checked = ShippedCheck(**entry["check"])
+            console.print(f"  [{'green' if checked.ok else 'red'}]{escape(str(checked))}[/]", highlight=False)
         if entry.get("params_schema"):
             console.print(_parameters(entry["params_schema"]))
     for problem in problems:

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import click
 
-from ._installing import Place, channel_options, channel_urls, installer, place_options, tell
+from ._installing import changing, changing_options, channel_urls, tell
 
 
 @click.command(name="upgrade")
 @click.argument("packages", nargs=-1, metavar="[PACKAGE[==VERSION]]...")
-@channel_options
-@place_options
-@click.pass_context
+@changing_options
 def command(
-    ctx: click.Context,
-    packages: tuple[str, ...],
-    environment: str | None,
-    prefix: Path | None,
-    channels: tuple[str, ...],
-    override_channels: bool,
+    packages: tuple[str, ...], channels: tuple[str, ...], override_channels: bool, **where: Any
 ) -> None:
     """Take newer versions of the named packages, or of everything in the environment.
 
     A version that was fixed at installation gives way to what is said now. Channels are those of the environment,
     unless others are named, which then go first.
     """
-    with installer(Place.of(environment, prefix, packages), verbose=ctx.find_root().obj["verbose"]) as into:
-        from ..workspace import match_spec
-
-        specs = [match_spec(text) for text in packages]
-        urls = channel_urls(channels, override=True) if channels else []
-        changed = into.upgrade(specs, urls)
+    with changing(packages, **where) as (into, specs):
+        changed = into.upgrade(specs, channel_urls(channels, override=True) if channels else [])
     tell(changed)

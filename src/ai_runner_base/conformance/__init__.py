@@ -6,7 +6,7 @@ pipeline is imported into this process.
 
 from ._all import RULES
 from ._options import CheckOptions
-from ._report import Finding, Outcome, Report, report_name, shipped_report
+from ._report import Finding, Outcome, Report
 from ._rules import Rule
 from ._run import check
 from ._speed import Speed, measure_speed
@@ -21,6 +21,4 @@ __all__ = [
     "Speed",
     "check",
     "measure_speed",
-    "report_name",
-    "shipped_report",
 ]

@@ -9,7 +9,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ..catalog import InstalledPipeline
 from ..errors import CallerError
 
 FORMAT = 1
@@ -90,6 +89,16 @@ class Report:
         """Give the form that is written to a file."""
         return {"format": FORMAT, "ok": self.ok, **asdict(self)}
 
+    def for_package(self) -> dict[str, Any]:
+        """Give the form that a package ships: without date, machine and what else differs from one run to the next.
+
+        So the same source makes the same package; when and where it was checked is said by its provenance.
+        """
+        findings = [
+            {**asdict(finding), "measured": "", "detail": "", "seconds": 0.0} for finding in self.findings
+        ]
+        return {**self.to_json(), "machine": "", "date": "", "findings": findings}
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Report:
         """Read what `to_json` gave.
@@ -110,29 +119,3 @@ class Report:
             json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
         temporary.replace(path)
-
-
-def report_name(pipeline: str) -> str:
-    """Name of the file, beside the module of the entry point, in which a package ships its report."""
-    return f"{pipeline}.check.json"
-
-
-def shipped_report(installed: InstalledPipeline) -> Report | None:
-    """The report that a pipeline's package has brought along; None without one, or when it cannot be read.
-
-    It lies beside the module that the entry point names, so that nothing has to be imported to find it.
-    """
-    module = installed.entry_point.partition(":")[0].split(".")
-    for folder in sorted(installed.prefix.glob("lib/python3*/site-packages")):
-        for parts in (module[:-1], module):
-            path = folder.joinpath(*parts, report_name(installed.name))
-            if path.is_file():
-                return _read(path)
-    return None
-
-
-def _read(path: Path) -> Report | None:
-    try:
-        return Report.from_json(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, CallerError):
-        return None

@@ -35,7 +35,11 @@ def installed_records(prefix: Path) -> list[PrefixRecord]:
     return [PrefixRecord.from_path(path) for path in sorted(prefix.glob("conda-meta/*.json"))]
 
 
-def _accept(generation: Path) -> None:
+Vet = Callable[[RepoDataRecord], None]
+"""Called with each package before anything is installed; raises to refuse it."""
+
+
+def accept_any(what: object) -> None:
     """No further demands."""
 
 
@@ -44,11 +48,13 @@ async def install(
     records: Sequence[RepoDataRecord],
     home: Home,
     reporter: Reporter,
-    accept: Callable[[Path], None] = _accept,
+    accept: Callable[[Path], None] = accept_any,
+    vet: Vet = accept_any,
 ) -> Path:
     """Make an environment consist of exactly these packages; does nothing when it does already.
 
     :param accept: called with the new generation when everything is in place; by raising it keeps the old one
+    :param vet: called with each package that is to be there, before any is installed
     :returns: the current generation
     :raises HostError: a package is not what the index says, or cannot be installed; the old one stays in use
     """
@@ -61,6 +67,8 @@ async def install(
         return old
     sweep(home, environment)
     verify_records(records, home, reporter)
+    for record in records:
+        vet(record)
     generation = new_generation(home, environment)
     try:
         await _fill(plan, records, generation, home, reporter)

@@ -21,7 +21,7 @@ from ..errors import CallerError, HostError
 from ._generations import current_generation, make_current, previous_generation, remove_environment
 from ._home import Home, read_json, write_json
 from ._host import detect_host
-from ._install import install, installed_records
+from ._install import Vet, accept_any, install, installed_records
 from ._model import Activation, Platform
 from ._plan import EnvironmentPlan
 from ._platforms import Host
@@ -106,15 +106,18 @@ class Installer:
     """Changes one environment; whatever happens, what was there before stays usable until the new one is.
 
     :param accept: the start test that a new generation must pass before anybody uses it
+    :param vet: called with each package before any is installed; raises to refuse it
     """
 
-    def __init__(self, home: Home, environment: str, reporter: Reporter, accept: Accept) -> None:
+    def __init__(
+        self, home: Home, environment: str, reporter: Reporter, accept: Accept, vet: Vet = accept_any
+    ) -> None:
         if not _NAME.fullmatch(environment):
             raise CallerError(
                 f"{environment!r} is no name for an environment", hint="use letters, digits, . _ -"
             )
         self._home, self._environment = home, environment
-        self._reporter, self._accept = reporter, accept
+        self._reporter, self._accept, self._vet = reporter, accept, vet
 
     def install(self, specs: Sequence[str], channels: Sequence[str]) -> Changed:
         """Add packages; what is there stays as it is where the new ones allow it.
@@ -203,7 +206,7 @@ class Installer:
             with self._reporter.step("test", plan.environment):
                 self._accept(generation)
 
-        return await install(plan, records, self._home, self._reporter, accept)
+        return await install(plan, records, self._home, self._reporter, accept, self._vet)
 
     def _request(self, purpose: str) -> Request:
         """What is asked for now; nothing in a new environment. Refuses one that somebody else looks after."""

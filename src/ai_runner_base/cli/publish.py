@@ -1,0 +1,195 @@
+"""`ai-runner publish`: build, check, say where it comes from, and put it where others install from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..conformance import CheckOptions
+from ..errors import CallerError, HostError
+from ._installing import DEFAULT_CHANNEL, channel_urls
+from ._pixiw_display import Display
+from ._pixiw_events import EventReporter
+
+if TYPE_CHECKING:
+    from ..channel import PackageFile, Parcel, Target
+
+    _Found = list[tuple[PackageFile, Path | None]]
+    """Packages, each with the recipe that it was made from just now."""
+
+_KINDS = ("prefix", "anaconda", "quetz", "artifactory", "s3", "folder")
+
+
+@click.command(name="publish")
+@click.argument("what", nargs=-1, metavar="[RECIPE|PACKAGE]...", type=click.Path(path_type=Path))
+@click.option("--to", "kind", type=click.Choice(_KINDS), required=True, help="What kind of place it is.")
+@click.option(
+    "--url",
+    default="",
+    envvar="AI_RUNNER_PUBLISH_URL",
+    metavar="URL|FOLDER",
+    help="Address of the server, s3://BUCKET/FOLDER, or the folder.",
+)
+@click.option("--channel", default="", help="Channel on the server; with anaconda OWNER or OWNER/LABEL.")
+@click.option(
+    "--from",
+    "sources",
+    multiple=True,
+    metavar="NAME|URL|FOLDER",
+    help=f"Where all else comes from, to build and to check; repeatable. Default: {DEFAULT_CHANNEL}, conda-forge.",
+)
+@click.option(
+    "--built",
+    type=click.Path(path_type=Path),
+    default=Path("output/channel"),
+    show_default=True,
+    help="Folder of the channel that recipes are built into.",
+)
+@click.option("--check/--no-check", "with_check", default=True, help="Refuse pipelines that break a rule.")
+@click.option("--quick", is_flag=True, help="Check with fewer frames and shorter waits.")
+@click.option(
+    "--attest/--no-attest",
+    default=None,
+    help="Sign where the package comes from (Sigstore). Default: where CI lends an identity.",
+)
+@click.option("--dry-run", is_flag=True, help="Build and check, and say what would be published.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    what: tuple[Path, ...],
+    kind: str,
+    url: str,
+    channel: str,
+    sources: tuple[str, ...],
+    built: Path,
+    with_check: bool,
+    quick: bool,
+    attest: bool | None,
+    dry_run: bool,
+) -> None:
+    """Publish RECIPEs (folders, by default this one) or PACKAGEs (.conda files).
+
+    Recipes are built and tested if they have changed. Their pipelines are checked, and the report goes into the
+    package. A package that was built before is published as it is, if its report is in it and says that all is well.
+    """
+    _require_libraries()
+    from ..channel import Target
+
+    target = Target(kind, url, channel)
+    display = Display(1 if ctx.find_root().obj["verbose"] else 0)
+    try:
+        reporter = EventReporter(display.handle)
+        options = CheckOptions(quick=quick) if with_check else None
+        packages = _packages(what or (Path(),), built, sources, options, reporter)
+        if with_check:
+            _require_reports(packages)
+        new = [] if dry_run else _publish(packages, target, reporter, attest)
+    finally:
+        display.close()
+    _tell(packages, new, target, dry_run=dry_run)
+
+
+def _publish(packages: _Found, target: Target, reporter: EventReporter, attest: bool | None) -> list[str]:
+    from ..channel import publish
+
+    sign = _wants_signature(attest, target)
+    ours = sign and target.takes_files  # else the server's uploader signs
+    parcels = [_parcel(package, recipe, sign=ours) for package, recipe in packages]
+    return publish(parcels, target, reporter, attest=sign)
+
+
+def _require_libraries() -> None:
+    for module, name in (("rattler", "py-rattler"), ("rattler_build", "py-rattler-build")):
+        if find_spec(module) is None:
+            hint = f"install it: conda install {name}, or pip install 'ai-runner-base[workspace]'"
+            raise HostError(f"publishing needs {name}, which this environment lacks", hint=hint)
+
+
+def _packages(
+    what: Sequence[Path],
+    built: Path,
+    sources: Sequence[str],
+    options: CheckOptions | None,
+    reporter: EventReporter,
+) -> _Found:
+    """Find, or build, the files to publish."""
+    from ..channel import read_package
+
+    given = [path for path in what if path.suffix == ".conda"]
+    folders = [path for path in what if path.suffix != ".conda"]
+    packages: _Found = [(read_package(path), None) for path in given]
+    if folders:
+        urls = channel_urls(sources, override=bool(sources))
+        packages += _build(folders, built, urls, options, reporter)
+    return packages
+
+
+def _build(
+    folders: Sequence[Path],
+    built: Path,
+    urls: Sequence[str],
+    options: CheckOptions | None,
+    reporter: EventReporter,
+) -> _Found:
+    from ..channel import packages_of, read_package
+    from ._shipping import build_checked
+
+    build_checked(folders, built, urls, reporter, options, run_tests=options is not None)
+    return [(read_package(path), folder) for folder in folders for path in packages_of(folder, built)]
+
+
+def _require_reports(packages: _Found) -> None:
+    """Refuse what was not checked, or did not pass.
+
+    :raises CallerError: says which
+    """
+    for package, _ in packages:
+        for pipeline in package.pipelines:
+            if pipeline.report is None:
+                raise CallerError(
+                    f"{package.path.name} has no conformance report on {pipeline.name}",
+                    hint="publish its recipe, which checks it; --no-check publishes it all the same",
+                )
+            if pipeline.report.get("ok") is not True:
+                raise CallerError(
+                    f"{package.path.name}: its report says that {pipeline.name} breaks rules",
+                    hint="see which: ai-runner check; --no-check publishes it all the same",
+                )
+
+
+def _wants_signature(attest: bool | None, target: Target) -> bool:
+    """Whether to sign: where it was asked for, else where it can be done and somebody will find it.
+
+    :raises CallerError: it was asked for, and the target has no place for it
+    """
+    from ..channel import attestation
+
+    if attest and not target.takes_attestations:
+        raise CallerError(f"{target.kind} takes no attestations", hint="publish with --no-attest")
+    return attestation.has_identity(os.environ) and target.takes_attestations if attest is None else attest
+
+
+def _parcel(package: PackageFile, recipe: Path | None, *, sign: bool) -> Parcel:
+    from ..channel import Parcel, attestation, provenance
+
+    statement = provenance.encode(provenance.statement(package, recipe, os.environ))
+    beside = {provenance.ENDING: statement}
+    if sign:
+        beside[attestation.ENDING] = attestation.sign(statement)
+    return Parcel(package, beside)
+
+
+def _tell(packages: _Found, new: Sequence[str], target: Target, *, dry_run: bool) -> None:
+    for package, _ in packages:
+        done = "published" if package.file_name in new else "was there already"
+        click.echo(f"{package.file_name}: {'not published (dry run)' if dry_run else done}")
+        click.echo(f"  sha256 {package.sha256}")
+        for pipeline in package.pipelines:
+            click.echo(f"  pipeline {pipeline.name}: {'checked' if pipeline.report else 'not checked'}")
+    click.echo(f"{'would go to' if dry_run else 'now in'} {target}")
