@@ -17,8 +17,9 @@ import pytest
 from rattler import RepoDataRecord
 from tests._support.workspaces import FakeVariant
 
+from ai_runner_base.authoring import Answers, create
 from ai_runner_base.channel import ChannelProvider
-from ai_runner_base.workspace import EnvironmentPlan, Host, Variant, read_manifest, resolve, solve
+from ai_runner_base.workspace import EnvironmentPlan, Host, Manifest, Variant, read_manifest, resolve, solve
 
 pytestmark = pytest.mark.dist
 
@@ -119,9 +120,9 @@ def channels(in_repo: str, supplement: str) -> list[str]:
 
 
 def _solve(
-    environment: str, host: str, channels: list[str]
+    environment: str, host: str, channels: list[str], manifest: Manifest = MANIFEST
 ) -> tuple[EnvironmentPlan, dict[str, RepoDataRecord]]:
-    plan = resolve(MANIFEST, environment, HOSTS[host])
+    plan = resolve(manifest, environment, HOSTS[host])
     records = asyncio.run(solve(plan, channels))
     found = {record.name.normalized: record for record in records}
     told = ", ".join(f"{name} {found[name].version} {found[name].build}" for name in TOLD if name in found)
@@ -161,3 +162,28 @@ def test_the_runner_itself_brings_neither_torch_nor_cuda(channels: list[str]) ->
     for host in HOSTS:
         _, found = _solve("default", host, channels)
         assert {"pytorch", "cuda-version", "cuda-cudart"}.isdisjoint(found)
+
+
+@needs_snapshot
+@pytest.mark.parametrize("environment", ["default", "test", "build"])
+@pytest.mark.parametrize("cuda", [False, True], ids=["plain", "with cuda"])
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_repository_of_ai_runner_new_solves_on_every_host(
+    host: str, cuda: bool, environment: str, channels: list[str], tmp_path: Path
+) -> None:
+    create(tmp_path / "soft-focus", Answers("soft-focus", ["livepeer", "conda-forge"], cuda=cuda))
+    manifest = read_manifest(tmp_path / "soft-focus" / "pixi.toml")
+    plan = resolve(manifest, "default", HOSTS[host])
+    own = _write_index(tmp_path / "own", ChannelProvider(tmp_path / "work").variants(plan.source))
+    _, found = _solve(environment, host, [own, *channels], manifest)
+    assert "ai-runner-base" in found
+    if environment == "build":
+        assert {"pytorch", "soft-focus"}.isdisjoint(found)
+        return
+    wants_gpu = cuda and host in ("cuda 12.8", "cuda 13.0")
+    assert ("pytorch" in found) is cuda
+    assert [name for name in found if name.startswith("libcublas")] == (["libcublas"] if wants_gpu else [])
+    if cuda:
+        device = "cuda128" if wants_gpu else "cpu"
+        assert str(found["soft-focus"].build).startswith(f"{device}_")
+        assert str(found["pytorch"].build).startswith(device[:3])

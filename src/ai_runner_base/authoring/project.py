@@ -40,6 +40,13 @@ class Project:
     source: Path
     entry_points: tuple[EntryPoint, ...]
 
+    @property
+    def watched(self) -> list[Path]:
+        """Its own modules: what may change while they are served."""
+        names = {entry.place.partition(":")[0].partition(".")[0] for entry in self.entry_points}
+        found = [(self.source / name, self.source / f"{name}.py") for name in sorted(names)]
+        return [folder if folder.is_dir() else file for folder, file in found]
+
 
 def read_project(path: Path) -> Project:
     """Read the project of a folder, or of one above it.

@@ -34,6 +34,7 @@ class InstalledPipeline:
     :param environment: name of the environment
     :param conda: None when it was not installed as a conda package
     :param problem: why it cannot be started, or None
+    :param source: folder to import it from, before what is installed: for one that is being written
     """
 
     name: str
@@ -44,6 +45,7 @@ class InstalledPipeline:
     environment: str
     conda: CondaPackage | None = None
     problem: str | None = None
+    source: Path | None = None
 
     @property
     def python(self) -> Path:

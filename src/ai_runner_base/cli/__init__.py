@@ -20,6 +20,7 @@ _COMMANDS = {
     "pipelines": "List the installed pipelines and their parameters",
     "prepare": "Fetch what a pipeline needs before it can serve offline",
     "new": "Make a repository for a pipeline of your own",
+    "dev": "Serve a pipeline's source; a change takes effect in the running stream",
     "check": "Check whether a pipeline is a good citizen of a host",
     "doctor": "Say what this host offers and what is missing for which environment",
     "install": "Install a pipeline's package into an environment beside this one",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import socket
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -36,6 +37,7 @@ from ._workers import WorkerOptions, choose, make_pool, make_seats
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Attend = Callable[[Runner], Coroutine[Any, Any, None]]
 
 SHUTDOWN_LIMIT_S = 3.0
 HEADER_LIMIT_BYTES = 64 << 10
@@ -69,8 +71,11 @@ class ServeOptions:
     """Whether a choice may wait for a measurement; else what was not measured counts as too slow."""
 
 
-async def serve(options: ServeOptions, catalog: Catalog) -> None:
-    """Serve until a signal asks to stop."""
+async def serve(options: ServeOptions, catalog: Catalog, *, attend: Attend | None = None) -> None:
+    """Serve until a signal asks to stop.
+
+    :param attend: runs beside it from the start of the workers on, and is cancelled at the end
+    """
     chosen, trial = _choose(options, catalog)
     listener = listen(options.host, options.port)
     host, port = listener.getsockname()[:2]
@@ -100,7 +105,8 @@ async def serve(options: ServeOptions, catalog: Catalog) -> None:
                 pool.settle(make_seats(options.workers, [found], on_event))
             await _start(runner, live)
             click.echo(_welcome(host, port, runner))
-            await _until_told(signals, runner, live, options.drain_timeout_s)
+            async with _attended(attend, runner):
+                await _until_told(signals, runner, live, options.drain_timeout_s)
         finally:
             await _stop(app, runner, live)
 
@@ -145,6 +151,25 @@ async def _start(runner: Runner, live: LiveRunner | None) -> None:
     await runner.start()
     if live is not None:
         await live.start()
+
+
+@contextlib.asynccontextmanager
+async def _attended(attend: Attend | None, runner: Runner) -> AsyncIterator[None]:
+    if attend is None:
+        yield
+        return
+    task = asyncio.create_task(attend(runner), name="attend")
+    task.add_done_callback(_log_failure)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("serving goes on without what ran beside it", exc_info=error)
 
 
 async def _until_told(

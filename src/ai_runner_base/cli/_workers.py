@@ -182,4 +182,4 @@ def worker_spec(
     package, version = (item.conda.name, item.conda.version) if item.conda else (item.package, item.version)
     prefix = folder or item.prefix
     env = {**activation_environment(prefix, os.environ), **more_env}
-    return WorkerSpec(prefix, item.entry_point, item.name, package, version, env)
+    return WorkerSpec(prefix, item.entry_point, item.name, package, version, env, item.source)

@@ -209,20 +209,31 @@ class WorkerSession:
 
     # On the loop
 
-    async def drain(self, timeout_s: float) -> bool:
+    @property
+    def last_seq(self) -> int:
+        """Number of the frame committed last that is still under way; 0: none is."""
+        with self._lock:
+            return max(self._in_flight, default=0)
+
+    async def drain(self, timeout_s: float, up_to: int | None = None) -> bool:
         """Wait until everything committed is accounted for: back, unanswered, or lost with a worker.
 
         :param timeout_s: longest wait without any progress; each frame that comes back starts it anew
+        :param up_to: only the frames up to this number
         :returns: false when it ran out: the pipeline keeps frames to itself
         """
-        while self._in_flight:
+        while self._is_under_way(up_to):
             self._progress.clear()
             try:
                 async with asyncio.timeout(timeout_s):
                     await self._progress.wait()
             except TimeoutError:
-                return not self._in_flight
+                return not self._is_under_way(up_to)
         return True
+
+    def _is_under_way(self, up_to: int | None) -> bool:
+        with self._lock:
+            return any(up_to is None or seq <= up_to for seq in self._in_flight)
 
     def close(self) -> None:
         """End the session; what is under way is lost, writers that wait wake up. May be called twice."""

@@ -1,4 +1,7 @@
-"""Keeps one pipeline running: starts its worker, replaces it when it dies or hangs."""
+"""Keeps one pipeline running: starts its worker, replaces it when it dies or hangs, or when its source has changed.
+
+Longer than other files: who counts as the worker, and in which state, is decided here and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from ..wire import control, frames, logs
 from ._answers import output_size
 from ._books import Books
 from ._budget import RestartBudget
+from ._candidate import Candidate
 from ._errors import WorkerFailed
 from ._events import (
     Failed,
@@ -69,6 +73,9 @@ class Supervisor:
         self._session_numbers = itertools.count(1)
         self._session: WorkerSession | None = None
         self._life: Life | None = None
+        self._surplus: Life | None = None
+        """One that is not yet, or no longer, the one that counts."""
+        self._retiring: asyncio.Task[None] | None = None
         self._params = ParamsMemory(self.options.params_probation_s)
         self._log_tail: tuple[str, ...] = ()
         self._was_ready = False
@@ -102,6 +109,45 @@ class Supervisor:
         life.give_up(reason)
         return True
 
+    async def renew(self) -> WorkerInfo:
+        """Load a new worker beside the one that runs; once it is ready it takes the next frame, and the old one ends.
+
+        For a pipeline whose source has changed. The stream goes on, with its parameters where the new class takes
+        them; changes of them wait meanwhile. Without a running worker this is `start` and `wait_ready`.
+
+        :raises PipelineError: the new one cannot be loaded; the old one has not noticed
+        :raises HostError: its environment is not usable
+        """
+        async with self._updating:
+            with contextlib.suppress(RunnerError):
+                await self._until_ready(self.options.load_timeout_s)
+            if self._life is not None and self.state is WorkerState.READY:
+                await self._replace(self._life)
+            else:
+                await self.start()
+        return await self.wait_ready(self.options.load_timeout_s)
+
+    async def _replace(self, old: Life) -> None:
+        candidate = Candidate(self)
+        life = self._surplus = Life(self.spec, self.options, self._books, candidate)
+        try:
+            info = await life.start(self._params.current)
+            if self._life is not old or self._closing.is_set():
+                return  # the old one's successor runs what is new as well
+            candidate.is_chosen = True
+            self._life, self._surplus, self.info = life, old, info
+            self._became_ready(life, info)
+            if self._session is not None:  # what the old one works at may still come back
+                await self._session.drain(self.options.drain_timeout_s, up_to=self._session.last_seq)
+        finally:
+            self._retiring = asyncio.create_task(self._retire(self._surplus), name=f"retire {self.spec.name}")
+            await asyncio.shield(self._retiring)
+
+    async def _retire(self, life: Life) -> None:
+        life.fail(WorkerFailed(f"the worker of {self.spec.name!r} was replaced"))
+        await life.end()
+        self._surplus = None
+
     async def wait_ready(self, timeout_s: float) -> WorkerInfo:
         """Wait until frames are welcome.
 
@@ -119,11 +165,14 @@ class Supervisor:
         self._closing.set()
         if self._session is not None:
             self._session.close()
-        if self._life is not None:
-            self._life.fail(WorkerFailed(f"the worker of {self.spec.name!r} was stopped"))
+        for life in (self._life, self._surplus):
+            if life is not None:
+                life.fail(WorkerFailed(f"the worker of {self.spec.name!r} was stopped"))
         if self._task is not None:
             await asyncio.shield(self._task)
             self._task = None
+        if self._retiring is not None:
+            await asyncio.shield(self._retiring)
         self._enter(WorkerState.STOPPED)
 
     @property
@@ -230,6 +279,9 @@ class Supervisor:
             ready_s = time.monotonic()
             self._became_ready(life, self.info)
             error = await life.trouble
+            while self._life is not None and self._life is not life:  # as `renew` does it
+                life = self._life
+                error = await life.trouble
         except RunnerError as failure:
             error, ready_s = failure, time.monotonic()
         finally:

@@ -179,17 +179,21 @@ class RunnerProcess:
 
 @contextlib.asynccontextmanager
 async def runner(
-    *arguments: str, prefix: Path = Path(sys.prefix), env: Mapping[str, str] | None = None
+    *arguments: str,
+    prefix: Path = Path(sys.prefix),
+    env: Mapping[str, str] | None = None,
+    command: str = "serve",
 ) -> AsyncIterator[RunnerProcess]:
     """Start ``ai-runner serve`` on a free port; at the end stop it as a person would and check that it ended well.
 
     :param arguments: added to the command line
+    :param command: another one that serves
     """
     process = await asyncio.create_subprocess_exec(
         str(prefix / "bin/python"),
         "-m",
         "ai_runner_base",
-        "serve",
+        command,
         "--port",
         "0",
         *arguments,

@@ -1,0 +1,118 @@
+"""`ai-runner dev`: a pipeline's source, served; a change of a file takes effect in the running stream."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from ..authoring import Project, Watch, explain, read_project
+from ..catalog import Catalog, InstalledPipeline, environment_name
+from ..errors import RunnerError
+from ..server import ServerOptions
+from ..stream import Runner, Seat
+from ..supervisor import PipelineReported
+from ..trickle import ClientOptions
+from ._logging import never_waiting
+from ._serving import LOOPBACK, ServeOptions, serve
+from ._workers import WorkerOptions
+
+
+@click.command(name="dev")
+@click.argument("path", type=click.Path(path_type=Path), default=Path())
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, envvar="PORT")
+@click.option("--load-timeout", type=float, default=180.0, show_default=True, metavar="SECONDS")
+def command(path: Path, port: int, load_timeout: float) -> None:
+    """Serve the pipelines of the repository PATH from their source, with the page, on the loopback interface.
+
+    When a file changes, a new worker loads beside the one that runs and takes over between two frames; if it does not
+    load, the old one goes on, and the error is shown here and in the page. Needs an environment that has what the
+    pipelines need: `pixi run dev`.
+    """
+    project = read_project(path)
+    names = tuple(entry.name for entry in project.entry_points)
+    options = ServeOptions(
+        workers=WorkerOptions(names=names, load_timeout_s=load_timeout),
+        host=LOOPBACK[0],
+        port=port,
+        server=ServerOptions(model_id=names[0]),
+        client=ClientOptions(),
+    )
+    with never_waiting():
+        asyncio.run(serve(options, _catalog(project), attend=Development(project).attend))
+
+
+def _catalog(project: Project) -> Catalog:
+    """The project's pipelines as if they were installed in this environment."""
+    prefix = Path(sys.prefix)
+    return Catalog(
+        tuple(
+            InstalledPipeline(
+                name=entry.name,
+                entry_point=entry.place,
+                package=project.package,
+                version="",
+                prefix=prefix,
+                environment=environment_name(prefix),
+                source=project.source,
+            )
+            for entry in project.entry_points
+        )
+    )
+
+
+class Development:
+    """Renews workers when the source changes, and tells of it."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    async def attend(self, runner: Runner) -> None:
+        """Watch until cancelled."""
+        watch = Watch(self._project.watched)
+        shown = ", ".join(str(path.relative_to(self._project.folder)) for path in self._project.watched)
+        click.echo(f"watching {shown}: a change takes effect in the running stream")
+        working = asyncio.create_task(self._load_first(runner), name="first load")
+        try:
+            while True:
+                changed = await watch.next_change()
+                working.cancel()  # what it loads is out of date
+                await asyncio.gather(working, return_exceptions=True)
+                working = asyncio.create_task(self._renew_all(runner, changed), name="renew")
+        finally:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+
+    async def _load_first(self, runner: Runner) -> None:
+        for seat in runner.pool:
+            try:
+                await seat.supervisor.wait_ready(seat.supervisor.options.load_timeout_s)
+            except RunnerError as error:
+                self._tell(explain(error, self._project.folder))
+
+    async def _renew_all(self, runner: Runner, changed: list[Path]) -> None:
+        names = [str(path.relative_to(self._project.folder)) for path in changed]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        click.echo(f"changed: {', '.join(names[:3])}{more}")
+        for seat in runner.pool:
+            await self._renew(runner, seat)
+
+    async def _renew(self, runner: Runner, seat: Seat) -> None:
+        before = seat.supervisor.info
+        try:
+            info = await seat.supervisor.renew()
+        except RunnerError as error:
+            text = explain(error, self._project.folder)
+            goes_on = seat.supervisor.info is before and before is not None
+            self._tell(text, "the version before goes on" if goes_on else "")
+            runner.on_worker_event(seat, PipelineReported(text, getattr(error, "remote_traceback", "")))
+            return
+        click.echo(f"{seat.name} is renewed ({info.load_s:.1f} s)")
+
+    @staticmethod
+    def _tell(text: str, then: str = "") -> None:
+        click.secho(text, fg="red", err=True)
+        if then:
+            click.echo(f"  {then}", err=True)
