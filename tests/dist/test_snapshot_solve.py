@@ -55,7 +55,8 @@ TOLD = (
 
 
 _AIORTC = ("aioice >=0.12,<1", "google-crc32c >=1.1", "pyee >=13", "pylibsrtp >=0.10")
-# import-linter needs the first, the tests the second, WebRTC the others, but the snapshot leaves them out.
+# import-linter needs the first, the tests the second, WebRTC those from aiortc on, StreamDiffusion the last, but the
+# snapshot leaves them out.
 NOT_IN_SNAPSHOT = (
     FakeVariant("grimp", ("python",), version="3.14"),
     FakeVariant("schemathesis", ("python", "hypothesis"), version="4.32"),
@@ -64,6 +65,7 @@ NOT_IN_SNAPSHOT = (
     ),
     FakeVariant("aioice", ("python", "dnspython >=2", "ifaddr >=0.2"), version="0.13.0"),
     FakeVariant("ifaddr", ("python",), version="0.2.0"),
+    FakeVariant("peft", ("python", "accelerate >=0.21", "pytorch >=1.13", "transformers"), version="0.18.1"),
     FakeVariant("pylibsrtp", ("python", "cffi >=1"), version="1.0.0"),
 )
 
@@ -73,7 +75,9 @@ def in_repo(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A channel whose index lists the in-repo packages as their recipes describe them."""
     provider = ChannelProvider(tmp_path_factory.mktemp("work"))
     plans = [resolve(MANIFEST, name, HOSTS["cuda 12.8"]) for name in MANIFEST.environments]
-    rendered = {variant.name: variant for plan in plans for variant in provider.variants(plan.source)}
+    rendered = {
+        (variant.name, variant.build): variant for plan in plans for variant in provider.variants(plan.source)
+    }
     return _write_index(tmp_path_factory.mktemp("in-repo"), rendered.values())
 
 
@@ -101,7 +105,7 @@ def _records(variants: Iterable[Variant]) -> dict[str, object]:
             "name": variant.name,
             "version": variant.version,
             "build": variant.build,
-            "build_number": 0,
+            "build_number": int(variant.build.rpartition("_")[2]),
             "depends": list(variant.depends),
             "constrains": list(variant.constrains),
             "subdir": "noarch",
@@ -155,6 +159,19 @@ def test_the_same_environment_gets_cuda_builds_where_there_is_a_driver(
     assert str(found["pytorch"].build).startswith(build)
     version = str(found["cuda-version"].version) if "cuda-version" in found else None
     assert (version is not None and version.startswith("12.")) == (build == "cuda")
+
+
+@needs_snapshot
+@pytest.mark.parametrize(
+    ("host", "build"), [("cpu", "cpu"), ("cuda 12.6", "cpu"), ("cuda 12.8", "cuda"), ("cuda 13.0", "cuda")]
+)
+def test_streamdiffusion_takes_the_variant_of_its_recipe_that_the_driver_allows(
+    host: str, build: str, channels: list[str]
+) -> None:
+    _, found = _solve("streamdiffusion", host, channels)
+    assert str(found["ai-runner-streamdiffusion"].build).startswith(build)
+    assert str(found["pytorch"].build).startswith(build)
+    assert "diffusers" in found
 
 
 @needs_snapshot

@@ -26,7 +26,8 @@ def test_the_files_are_what_the_manifest_says() -> None:
 def test_every_environment_has_a_file_and_a_gpu_one_where_it_matters() -> None:
     names = set(export(MANIFEST))
     assert {f"{name}.yml" for name in MANIFEST.environments} <= names
-    assert names - {f"{name}.yml" for name in MANIFEST.environments} == {"torch-cuda.yml"}
+    with_gpu = {"torch-cuda.yml", "streamdiffusion-cuda.yml", "test-streamdiffusion-cuda.yml"}
+    assert names - {f"{name}.yml" for name in MANIFEST.environments} == with_gpu
 
 
 def test_in_repo_packages_come_by_name_from_their_channel_before_the_others() -> None:

@@ -91,7 +91,8 @@ def test_the_words_of_the_readme_run_where_they_should() -> None:
 
     assert where("serve", "--port", "9000") == [("default", "ai-runner serve --port 9000")]
     assert where("serve", environment="noop") == [("noop", "ai-runner serve")]
-    assert [environment for environment, _ in where("test")] == ["lint", "test-webrtc", "test"]
+    before_the_tests = ["lint", "test-webrtc", "test-streamdiffusion"]
+    assert [environment for environment, _ in where("test")] == [*before_the_tests, "test"]
     assert where("test", "-k", "x")[-1] == ("test", "pytest -k x")
     assert where("bench", "pixiw") == [("test", "python bench/pixiw.py")]
 

@@ -1,0 +1,1 @@
+"""Live video repainted by a diffusion model, in a batch that streams."""
