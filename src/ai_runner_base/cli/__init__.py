@@ -27,8 +27,8 @@ _COMMANDS = {
     "upgrade": "Take newer versions of an environment's packages",
     "rollback": "Go back to what an environment held before its last change",
     "uninstall": "Remove packages, or the environment with the last of them",
-    "service": "Show, install or remove a systemd unit for this runner",
     "publish": "Build, check and publish packages, to a server or a folder",
+    "service": "Show, install or remove a systemd unit for this runner",
 }
 
 _WHOSE = {

@@ -20,7 +20,6 @@ from ..errors import CallerError, RunnerError
 from ..workspace import read_manifest
 from ._pixiw_display import Display
 from ._pixiw_events import EventReporter
-from ._shipping import build_checked
 
 _ROOT = Path(os.environ.get("PIXI_PROJECT_ROOT", "."))
 
@@ -44,9 +43,7 @@ def main(recipes: tuple[Path, ...], output: Path, channels: tuple[str, ...], tes
     folders = list(recipes) or _own_recipes()
     try:
         others = list(channels) or _default_channels(folders, reporter, with_tests=test)
-        built = build_checked(
-            folders, output, others, reporter, CheckOptions(quick=True) if check else None, run_tests=test
-        )
+        built = build(folders, output, others, reporter, run_tests=test)
     finally:
         display.close()
     click.echo(f"{len(built.made)} packages built; channel: {built.url}")
