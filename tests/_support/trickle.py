@@ -251,13 +251,12 @@ async def scripted(script: Script) -> AsyncIterator[tuple[str, list[Request]]]:
                 await script(request)
         except (OSError, asyncio.IncompleteReadError, ValueError):
             pass
-        finally:
-            writer.close()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(serve(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        task.add_done_callback(lambda _: writer.close())  # also of a task that was cancelled before it began
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     try:
