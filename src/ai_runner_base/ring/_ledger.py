@@ -10,7 +10,8 @@ Newest wins: there is at most one PENDING slot; a newer commit frees it (`Commit
 PENDING slots form a queue that is as long as the ring, and `acquire` finds nothing instead of dropping.
 
 Output slots are chosen by the worker (`OutputLedger`: FREE → WRITING → SENT → FREE); the runner keeps
-`OutputReceipts` of what it was given. None of these classes is thread-safe; their owners hold a lock.
+`OutputReceipts` of what it was given. The slot that was freed last is taken first: slots that are not needed
+cost no memory. None of these classes is thread-safe; their owners hold a lock.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class InputLedger:
         self.lossless = lossless
         self.credit = 0
         self._states = [SlotState.FREE] * slots
-        self._free = deque(range(slots))
+        self._free = list(reversed(range(slots)))
         self._pending: deque[int] = deque()
 
     def state(self, slot: int) -> SlotState:
@@ -73,7 +74,7 @@ class InputLedger:
         :returns: None when there is nothing to have
         """
         if self._free:
-            slot = self._free.popleft()
+            slot = self._free.pop()
         elif self._pending and not self.lossless:
             slot = self._pending.popleft()
         else:
@@ -148,7 +149,7 @@ class OutputLedger:
 
     def __init__(self, slots: int) -> None:
         self._states = [SlotState.FREE] * slots
-        self._free = deque(range(slots))
+        self._free = list(reversed(range(slots)))
 
     @property
     def free(self) -> int:
@@ -159,14 +160,14 @@ class OutputLedger:
         """FREE → WRITING; None: the runner has them all."""
         if not self._free:
             return None
-        slot = self._free.popleft()
+        slot = self._free.pop()
         self._states[slot] = SlotState.WRITING
         return slot
 
     def abandon(self, slot: int) -> None:
         """WRITING → FREE: the result could not be written."""
         self._move(slot, SlotState.WRITING, SlotState.FREE)
-        self._free.appendleft(slot)
+        self._free.append(slot)
 
     def send(self, slot: int) -> None:
         """WRITING → SENT."""
