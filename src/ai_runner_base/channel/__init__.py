@@ -5,7 +5,7 @@ Light at import: py-rattler and py-rattler-build are loaded when there is someth
 
 from __future__ import annotations
 
-from . import attestation, names, provenance, versions
+from . import names, provenance, versions
 from ._given import GivenChannel, given_channels, left_to_others
 from ._protocols import Plan, Reporter, Silent, Step
 from ._wants import Want
@@ -36,7 +36,6 @@ __all__ = [
     "Step",
     "Target",
     "Want",
-    "attestation",
     "build",
     "given_channels",
     "left_to_others",

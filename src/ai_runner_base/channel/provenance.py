@@ -1,7 +1,7 @@
 """Where a package comes from: a statement that lies beside it, to be read by people and checked by programs.
 
 An in-toto statement (v1) with SLSA provenance (v1): which file by its SHA-256, made from which commit and recipe, by
-whom, with what. Unsigned it is a note that anybody could have written; `attestation` signs it and checks signatures.
+whom, with what. Unsigned it is a note that anybody could have written; `workspace.attestation` signs it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from .recipes import load
 
 ENDING = ".provenance.json"
 """Of the file beside a package."""
-STATEMENT = "https://in-toto.io/Statement/v1"
-PREDICATE = "https://slsa.dev/provenance/v1"
+_STATEMENT = "https://in-toto.io/Statement/v1"
+_PREDICATE = "https://slsa.dev/provenance/v1"
 _BUILD_TYPE = "urn:ai-runner:publish:v1"
 _GIT_LIMIT_S = 20.0
 
@@ -35,9 +35,9 @@ def statement(package: PackageFile, recipe: Path | None, environ: Mapping[str, s
     :param environ: a CI's variables name the run
     """
     return {
-        "_type": STATEMENT,
+        "_type": _STATEMENT,
         "subject": [{"name": package.path.name, "digest": {"sha256": package.sha256}}],
-        "predicateType": PREDICATE,
+        "predicateType": _PREDICATE,
         "predicate": {
             "buildDefinition": {
                 "buildType": _BUILD_TYPE,

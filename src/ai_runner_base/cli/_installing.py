@@ -175,7 +175,7 @@ def changing(
 def installer(place: Place, *, verbose: bool, policy: Path | None = None) -> Iterator[Installer]:
     """Give what changes an environment, and show on stderr what it does.
 
-    :param policy: file of a `channel.attestation.Policy`
+    :param policy: file of a `workspace.attestation.Policy`
     :raises HostError: py-rattler is not there
     """
     if find_spec("rattler") is None:
@@ -201,9 +201,9 @@ def installer(place: Place, *, verbose: bool, policy: Path | None = None) -> Ite
 
 def _vet(path: Path) -> Callable[[RepoDataRecord], None]:
     """Ask for attestations, as a policy wants them."""
-    from ..channel.attestation import Policy
+    from ..workspace import attestation
 
-    policy = Policy.read(path)
+    policy = attestation.Policy.read(path)
 
     def vet(record: RepoDataRecord) -> None:
         digest = record.sha256.hex() if record.sha256 is not None else ""

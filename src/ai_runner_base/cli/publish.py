@@ -168,7 +168,7 @@ def _wants_signature(attest: bool | None, target: Target) -> bool:
 
     :raises CallerError: it was asked for, and the target has no place for it
     """
-    from ..channel import attestation
+    from ..workspace import attestation
 
     if attest and not target.takes_attestations:
         raise CallerError(f"{target.kind} takes no attestations", hint="publish with --no-attest")
@@ -176,7 +176,8 @@ def _wants_signature(attest: bool | None, target: Target) -> bool:
 
 
 def _parcel(package: PackageFile, recipe: Path | None, *, sign: bool) -> Parcel:
-    from ..channel import Parcel, attestation, provenance
+    from ..channel import Parcel, provenance
+    from ..workspace import attestation
 
     statement = provenance.encode(provenance.statement(package, recipe, os.environ))
     beside = {provenance.ENDING: statement}

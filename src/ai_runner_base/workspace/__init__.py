@@ -1,7 +1,7 @@
 """What `pixi.toml` says, made real: read, solve, install, run tasks. Knows nothing of the live side.
 
 Reading, planning and starting tasks need the standard library only. `Preparer`, which solves and installs,
-needs py-rattler and is therefore imported on first use.
+needs py-rattler and is therefore imported on first use; so is `attestation`, which speaks HTTP.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ._ready import Prepared, ready
 from ._run import TaskRunner
 
 if TYPE_CHECKING:
+    from . import attestation
     from ._install import installed_records
     from ._installer import Changed, Installer, Request, match_spec, package_name
     from ._prepare import Preparer
@@ -61,6 +62,7 @@ __all__ = [
     "TaskGraph",
     "TaskRunner",
     "Variant",
+    "attestation",
     "detect_host",
     "find_environment",
     "install_from_index",
@@ -85,6 +87,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "attestation":
+        return import_module(".attestation", __name__)
     if name in _LAZY:
         return getattr(import_module(_LAZY[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

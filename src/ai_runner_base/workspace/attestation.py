@@ -1,6 +1,6 @@
 """Signed statements on packages: made where CI lends an identity, checked before anything is installed.
 
-The statement is that of `provenance`, in a Sigstore bundle beside the package. Signing and checking are the
+The statement is that of `channel.provenance`, in a Sigstore bundle beside the package. Signing and checking are the
 ``sigstore`` package's, which is optional; what a signature is worth is said by a policy, a TOML file::
 
     [[trust]]
@@ -24,12 +24,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ai_runner_base.errors import CallerError, HostError, PeerError
-
-from .provenance import STATEMENT
+from ..errors import CallerError, HostError, PeerError
 
 ENDING = ".sigstore.json"
 """Of the bundle beside a package."""
+_STATEMENT = "https://in-toto.io/Statement/v1"
 _LIMIT_S = 30.0
 _BUNDLE_BYTES = 1 << 20
 _HINT = "install it: pip install sigstore, or conda install sigstore"
@@ -194,7 +193,8 @@ def verified(
     try:
         kind, statement = verifier.verify_dsse(parse(bundle), Identity(identity=identity, issuer=issuer))
     except (Error, ValueError) as error:
-        raise SignatureError(f"not signed by {identity}: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise SignatureError(f"not signed by {identity}: {reason}") from error
     if kind != "application/vnd.in-toto+json":
         raise SignatureError(f"what was signed is {kind}, no statement on a package")
     return bytes(statement)
@@ -206,5 +206,5 @@ def _require_subject(statement: bytes, sha256: str) -> None:
         kind, named = content["_type"], [subject["digest"]["sha256"] for subject in content["subject"]]
     except (ValueError, KeyError, TypeError) as error:
         raise SignatureError("what was signed is no statement on a package") from error
-    if kind != STATEMENT or sha256 not in named:
+    if kind != _STATEMENT or sha256 not in named:
         raise SignatureError(f"it is about another file than {sha256[:12]}…")
