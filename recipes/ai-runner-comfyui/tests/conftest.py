@@ -20,5 +20,7 @@ def comfyui(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("COMFYUI_CUSTOM_NODES", raising=False)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("comfy", "execution", "nodes")]:
+    for name in [
+        name for name in sys.modules if name.partition(".")[0] in ("comfy", "execution", "nodes", "utils")
+    ]:
         del sys.modules[name]

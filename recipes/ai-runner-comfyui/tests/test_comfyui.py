@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from fractions import Fraction
@@ -117,6 +118,15 @@ def test_custom_nodes_are_loaded_on_demand(monkeypatch: pytest.MonkeyPatch) -> N
     assert sys.modules["nodes"].ASKED["custom"] is True
 
 
+def test_model_folders_that_comfyui_lists_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = shutil.copytree(comfyui_folder(), tmp_path / "ComfyUI")
+    (folder / "extra_model_paths.yaml").write_text("")
+    monkeypatch.setenv("COMFYUI_DIR", str(folder))
+    ComfyUI.prepare_models()
+    read = sys.modules["utils.extra_config"].READ
+    assert read == [str(folder / "extra_model_paths.yaml")]
+
+
 def test_the_older_variable_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = comfyui_folder()
     monkeypatch.delenv("COMFYUI_DIR")
@@ -140,8 +150,9 @@ def test_without_comfyui_the_pipeline_is_listed_and_says_what_to_do(
 
 def test_a_package_that_comfyui_needs_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "execution.py").write_text("import sampler_of_the_future\n")
-    (tmp_path / "comfy").mkdir()
-    (tmp_path / "comfy/cli_args.py").write_text("class args: cpu = False\n")
+    for place, text in (("comfy/cli_args.py", "class args: cpu = False\n"), ("utils/extra_config.py", "")):
+        (tmp_path / place).parent.mkdir()
+        (tmp_path / place).write_text(text)
     monkeypatch.setenv("COMFYUI_DIR", str(tmp_path))
     with pytest.raises(HostError, match="needs the Python package 'sampler_of_the_future'"):
         ComfyUI.prepare_models()

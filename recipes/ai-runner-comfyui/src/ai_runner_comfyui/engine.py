@@ -69,8 +69,7 @@ class Engine:
         """
         answer = self._execution.validate_prompt("live", dict(graph.nodes), None)
         is_valid, error, _, node_errors = asyncio.run(answer)
-        complaints = [*_complaints(node_errors), *([] if is_valid else [_sentence(error)])]
-        if complaints:
+        if complaints := _complaints(node_errors) or ([] if is_valid else [_sentence(error)]):
             detail = {"loc": ("workflow",), "msg": "; ".join(complaints), "type": "comfyui"}
             raise ParamsError(
                 f"ComfyUI refuses the workflow: {detail['msg']}",
@@ -112,12 +111,21 @@ def _import_comfyui(folder: Path) -> tuple[Any, Any]:
     try:
         options = import_module("comfy.cli_args").args  # of an empty command line
         options.cpu = not import_module("torch").cuda.is_available()
+        _add_model_folders(folder)  # before nodes, which puts another module named utils first
         return import_module("execution"), import_module("nodes")
     except ModuleNotFoundError as error:
         raise HostError(
             f"ComfyUI needs the Python package {error.name!r}, which this environment does not have",
             hint=f"add what requirements.txt in {folder} lists",
         ) from error
+
+
+def _add_model_folders(folder: Path) -> None:
+    """Folders of models beside ComfyUI's own, as its start program reads them."""
+    reader = import_module("utils.extra_config")
+    listed = folder / "extra_model_paths.yaml"
+    if listed.is_file():
+        reader.load_extra_path_config(str(listed))
 
 
 def _load_nodes(nodes: Any) -> None:
