@@ -19,6 +19,7 @@ from tests._support.workspaces import FakeVariant
 
 from ai_runner_base.authoring import Answers, create
 from ai_runner_base.channel import ChannelProvider
+from ai_runner_base.errors import HostError
 from ai_runner_base.workspace import EnvironmentPlan, Host, Manifest, Variant, read_manifest, resolve, solve
 
 pytestmark = pytest.mark.dist
@@ -48,6 +49,7 @@ TOLD = (
     "py-opencv",
     "pytorch",
     "cuda-version",
+    "cupy",
     "pytest",
     "mypy",
     "py-rattler",
@@ -64,9 +66,15 @@ NOT_IN_SNAPSHOT = (
         "aiortc", ("python", "av >=14,<20", "cryptography >=44", "pyopenssl >=25", *_AIORTC), version="1.16.0"
     ),
     FakeVariant("aioice", ("python", "dnspython >=2", "ifaddr >=0.2"), version="0.13.0"),
+    FakeVariant("flash-attn", ("python", "einops", "pytorch >=2.6"), version="2.8.3"),
+    FakeVariant("ftfy", ("python", "wcwidth"), version="6.3.1"),
     FakeVariant("ifaddr", ("python",), version="0.2.0"),
+    FakeVariant("kornia", ("python", "packaging", "pytorch >=2"), version="0.8.1"),
     FakeVariant("peft", ("python", "accelerate >=0.21", "pytorch >=1.13", "transformers"), version="0.18.1"),
     FakeVariant("pylibsrtp", ("python", "cffi >=1"), version="1.0.0"),
+    FakeVariant("torchao", ("python", "pytorch >=2.6"), version="0.13.0"),
+    FakeVariant("torchaudio", ("python", "pytorch >=2.6"), version="2.9.1"),
+    FakeVariant("torchsde", ("python", "numpy", "pytorch >=1.6", "scipy >=1.5"), version="0.2.6"),
 )
 
 
@@ -138,8 +146,12 @@ def _solve(
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("environment", MANIFEST.environments)
 def test_every_environment_solves_on_every_host(environment: str, host: str, channels: list[str]) -> None:
-    plan, found = _solve(environment, host, channels)
     has_driver = host in ("cuda 12.8", "cuda 13.0")
+    if environment == "cuda" and not has_driver:
+        with pytest.raises(HostError, match=r"cuda .*12\.8"):
+            resolve(MANIFEST, environment, HOSTS[host])
+        return
+    plan, found = _solve(environment, host, channels)
     assert plan.platform.name == ("linux-64-cuda" if has_driver else "linux-64")
     assert {spec.split()[0] for spec in plan.specs} <= set(found)
     assert (3, 11) <= tuple(map(int, str(found["python"].version).split(".")[:2])) < (3, 14)
@@ -172,6 +184,17 @@ def test_streamdiffusion_takes_the_variant_of_its_recipe_that_the_driver_allows(
     assert str(found["ai-runner-streamdiffusion"].build).startswith(build)
     assert str(found["pytorch"].build).startswith(build)
     assert "diffusers" in found
+
+
+@needs_snapshot
+@pytest.mark.parametrize("host", ["cuda 12.8", "cuda 13.0"])
+def test_cupy_comes_for_a_cuda_version_that_the_driver_runs(host: str, channels: list[str]) -> None:
+    _, found = _solve("cuda", host, channels)
+    major, minor = map(int, str(found["cuda-version"].version).split(".")[:2])
+    assert (12, 8) <= (major, minor)
+    assert major <= int(host.removeprefix("cuda ").split(".")[0])
+    assert "cupy" in found
+    assert "pytorch" not in found
 
 
 @needs_snapshot

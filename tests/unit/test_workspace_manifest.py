@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 from tests._support.manifests import CPU, GPU
 
+from ai_runner_base.errors import HostError
 from ai_runner_base.workspace import Host, Task, TaskGraph, find_environment, read_manifest, resolve
 
 pytestmark = pytest.mark.unit
@@ -51,6 +52,10 @@ def test_it_uses_the_current_style() -> None:
 @pytest.mark.parametrize("host", [CPU, GPU], ids=["cpu", "gpu"])
 @pytest.mark.parametrize("environment", MANIFEST.environments)
 def test_every_environment_can_be_planned_everywhere(environment: str, host: Host) -> None:
+    if environment == "cuda" and host is CPU:
+        with pytest.raises(HostError, match="cuda"):
+            resolve(MANIFEST, environment, host)
+        return
     plan = resolve(MANIFEST, environment, host)
     assert "python >=3.11,<3.14" in plan.specs
     assert all((folder / "recipe.yaml").is_file() for folder in plan.recipes.values())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from ..errors import HostError
 from ..workspace import EnvironmentPlan, Host, Manifest, read_manifest, resolve
 
 _ROOT = Path(os.environ.get("PIXI_PROJECT_ROOT", "."))
@@ -47,18 +48,26 @@ def main(manifest: Path, output: Path, channel: str) -> None:
 def export(manifest: Manifest, channel: str = OWN_CHANNEL) -> dict[str, str]:
     """Turn every environment into the text of its files, by file name.
 
-    A file for a GPU is made for the first platform that declares CUDA, where its packages differ.
+    A file for a GPU is made for the first platform that declares CUDA, where its packages differ. An environment
+    that no other host can have gets that one, under its own name.
 
     :param channel: name or URL of the channel with the in-repo packages
     """
     files = {}
     for name in manifest.environments:
-        plain = resolve(manifest, name, _host(manifest, cuda=False))
-        files[f"{name}.yml"] = _render(plain, name, channel)
         gpu = resolve(manifest, name, _host(manifest, cuda=True))
+        plain = _without_gpu(manifest, name) or gpu
+        files[f"{name}.yml"] = _render(plain, name, channel)
         if gpu.specs != plain.specs:
             files[f"{name}-cuda.yml"] = _render(gpu, f"{name}-cuda", channel)
     return files
+
+
+def _without_gpu(manifest: Manifest, name: str) -> EnvironmentPlan | None:
+    try:
+        return resolve(manifest, name, _host(manifest, cuda=False))
+    except HostError:
+        return None  # it is for GPU hosts alone
 
 
 def _host(manifest: Manifest, *, cuda: bool) -> Host:

@@ -110,9 +110,10 @@ def _reachable(data: Any) -> Any:
     """`data` as an array whose library can be computed with: NumPy wherever the CPU can read it."""
     if isinstance(data, np.ndarray):
         return data
+    has_numpy_dtype = hasattr(np, dtype_name(data.dtype))  # there is no bfloat16
     if is_torch(data):
-        return data.detach()
-    if _on_cpu(data) and hasattr(np, dtype_name(data.dtype)):  # NumPy has no bfloat16
+        return data.detach().numpy() if data.device.type == "cpu" and has_numpy_dtype else data.detach()
+    if _on_cpu(data) and has_numpy_dtype:
         return np.from_dlpack(data)
     library_of(data)
     return data
