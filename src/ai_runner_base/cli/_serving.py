@@ -159,7 +159,7 @@ async def _attended(attend: Attend | None, runner: Runner) -> AsyncIterator[None
         yield
         return
     task = asyncio.create_task(attend(runner), name="attend")
-    task.add_done_callback(_log_failure)
+    task.add_done_callback(log_failure)
     try:
         yield
     finally:
@@ -167,7 +167,8 @@ async def _attended(attend: Attend | None, runner: Runner) -> AsyncIterator[None
         await asyncio.gather(task, return_exceptions=True)
 
 
-def _log_failure(task: asyncio.Task[None]) -> None:
+def log_failure(task: asyncio.Task[None]) -> None:
+    """Say that a task beside the serving has failed, which nobody awaits before the end."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("serving goes on without what ran beside it", exc_info=error)
 

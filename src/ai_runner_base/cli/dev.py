@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,11 +15,14 @@ from ..catalog import Catalog, InstalledPipeline, environment_name
 from ..errors import RunnerError
 from ..server import ServerOptions
 from ..stream import Runner, Seat
-from ..supervisor import PipelineReported
+from ..supervisor import PipelineReported, WorkerState
 from ..trickle import ClientOptions
 from ._logging import never_waiting
-from ._serving import LOOPBACK, ServeOptions, serve
+from ._serving import LOOPBACK, ServeOptions, log_failure, serve
 from ._workers import WorkerOptions
+
+_REMIND_S = 8.0
+"""The page shows an error for ten seconds."""
 
 
 @click.command(name="dev")
@@ -74,13 +79,13 @@ class Development:
         watch = Watch(self._project.watched)
         shown = ", ".join(str(path.relative_to(self._project.folder)) for path in self._project.watched)
         click.echo(f"watching {shown}: a change takes effect in the running stream")
-        working = asyncio.create_task(self._load_first(runner), name="first load")
+        working = _begin(self._load_first(runner))
         try:
             while True:
                 changed = await watch.next_change()
                 working.cancel()  # what it loads is out of date
                 await asyncio.gather(working, return_exceptions=True)
-                working = asyncio.create_task(self._renew_all(runner, changed), name="renew")
+                working = _begin(self._renew_all(runner, changed))
         finally:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
@@ -96,19 +101,19 @@ class Development:
         names = [str(path.relative_to(self._project.folder)) for path in changed]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         click.echo(f"changed: {', '.join(names[:3])}{more}")
-        for seat in runner.pool:
-            await self._renew(runner, seat)
+        await asyncio.gather(*(self._renew(runner, seat) for seat in runner.pool))
 
     async def _renew(self, runner: Runner, seat: Seat) -> None:
-        before = seat.supervisor.info
+        """Renew a worker; if that fails say so, and in the page until the next change."""
         try:
             info = await seat.supervisor.renew()
         except RunnerError as error:
             text = explain(error, self._project.folder)
-            goes_on = seat.supervisor.info is before and before is not None
+            goes_on = seat.supervisor.state is WorkerState.READY
             self._tell(text, "the version before goes on" if goes_on else "")
-            runner.on_worker_event(seat, PipelineReported(text, getattr(error, "remote_traceback", "")))
-            return
+            while True:
+                runner.on_worker_event(seat, PipelineReported(text, getattr(error, "remote_traceback", "")))
+                await asyncio.sleep(_REMIND_S)
         click.echo(f"{seat.name} is renewed ({info.load_s:.1f} s)")
 
     @staticmethod
@@ -116,3 +121,9 @@ class Development:
         click.secho(text, fg="red", err=True)
         if then:
             click.echo(f"  {then}", err=True)
+
+
+def _begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task = asyncio.create_task(work, name="renew")
+    task.add_done_callback(log_failure)
+    return task
