@@ -57,8 +57,7 @@ TOLD = (
 
 
 _AIORTC = ("aioice >=0.12,<1", "google-crc32c >=1.1", "pyee >=13", "pylibsrtp >=0.10")
-# import-linter needs the first, the tests the second, WebRTC those from aiortc on, StreamDiffusion the last, but the
-# snapshot leaves them out.
+# import-linter, the tests, WebRTC, StreamDiffusion, scope and ComfyUI need these, but the snapshot leaves them out.
 NOT_IN_SNAPSHOT = (
     FakeVariant("grimp", ("python",), version="3.14"),
     FakeVariant("schemathesis", ("python", "hypothesis"), version="4.32"),
@@ -68,10 +67,16 @@ NOT_IN_SNAPSHOT = (
     FakeVariant("aioice", ("python", "dnspython >=2", "ifaddr >=0.2"), version="0.13.0"),
     FakeVariant("flash-attn", ("python", "einops", "pytorch >=2.6"), version="2.8.3"),
     FakeVariant("ftfy", ("python", "wcwidth"), version="6.3.1"),
+    FakeVariant("flash-attn", ("python", "einops", "pytorch >=2.6"), version="2.8.3"),
+    FakeVariant("ftfy", ("python", "wcwidth"), version="6.3.1"),
     FakeVariant("ifaddr", ("python",), version="0.2.0"),
+    FakeVariant("kornia", ("python", "packaging", "pytorch >=2"), version="0.8.1"),
     FakeVariant("kornia", ("python", "packaging", "pytorch >=2"), version="0.8.1"),
     FakeVariant("peft", ("python", "accelerate >=0.21", "pytorch >=1.13", "transformers"), version="0.18.1"),
     FakeVariant("pylibsrtp", ("python", "cffi >=1"), version="1.0.0"),
+    FakeVariant("torchao", ("python", "pytorch >=2.6"), version="0.13.0"),
+    FakeVariant("torchaudio", ("python", "pytorch >=2.6"), version="2.9.1"),
+    FakeVariant("torchsde", ("python", "numpy", "pytorch >=1.6", "scipy >=1.5"), version="0.2.6"),
     FakeVariant("torchao", ("python", "pytorch >=2.6"), version="0.13.0"),
     FakeVariant("torchaudio", ("python", "pytorch >=2.6"), version="2.9.1"),
     FakeVariant("torchsde", ("python", "numpy", "pytorch >=1.6", "scipy >=1.5"), version="0.2.6"),
