@@ -26,7 +26,13 @@ def test_the_files_are_what_the_manifest_says() -> None:
 def test_every_environment_has_a_file_and_a_gpu_one_where_it_matters() -> None:
     names = set(export(MANIFEST))
     assert {f"{name}.yml" for name in MANIFEST.environments} <= names
-    with_gpu = {"torch-cuda.yml", "streamdiffusion-cuda.yml", "test-streamdiffusion-cuda.yml"}
+    with_gpu = {
+        "torch-cuda.yml",
+        "comfyui-cuda.yml",
+        "scope-cuda.yml",
+        "streamdiffusion-cuda.yml",
+        "test-streamdiffusion-cuda.yml",
+    }
     assert names - {f"{name}.yml" for name in MANIFEST.environments} == with_gpu
 
 
