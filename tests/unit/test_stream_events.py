@@ -75,8 +75,8 @@ def test_only_the_last_events_are_kept_and_no_status() -> None:
     assert events.recent[-1]["number"] == 3 * KEPT_EVENTS - 1
 
 
-def faults_of(source: End, sink: End) -> Faults:
-    return Faults(cast(Source, source), cast(Sink, sink))
+def faults_of(source: End, sink: End, params: dict[str, int] | None = None) -> Faults:
+    return Faults(cast(Source, source), cast(Sink, sink), params or {})
 
 
 def test_news_are_what_has_grown_in_words_and_numbers() -> None:
@@ -91,6 +91,12 @@ def test_news_are_what_has_grown_in_words_and_numbers() -> None:
     assert counts == {"input_lost": 3, "output_failed": 1}
     assert "input: 3 gap(s)" in sentence
     assert "output: 1 segment(s)" in sentence
+
+
+def test_changes_of_parameters_that_were_not_applied_are_told() -> None:
+    faults = faults_of(End(), End(), {"applied": 5, "refused": 2, "overrun": 100})
+    assert faults.counts() == {"params_refused": 2, "params_overrun": 100}
+    assert faults.news()[0] == "parameters: 2 change(s) refused; parameters: 100 change(s) more than may wait"
 
 
 def test_what_has_an_event_of_its_own_is_counted_and_not_told_again() -> None:

@@ -24,6 +24,7 @@ _INPUT = {
         "input: decoding on the device failed, {} time(s), and goes on in software",
     ),
     "discontinuities": ("input_jump", "input: its clock jumped, {} time(s)"),
+    "skipped_late": ("input_late", "input: {} picture(s) left out, decoding is behind"),
     "live_edge_skips": ("input_skip", "input: skipped to its newest bytes, {} time(s)"),
 }
 _OUTPUT = {
@@ -37,6 +38,9 @@ _SIDE = {
     "events_retried": "events: {} sent again, their channel did not take them",
     "events_reopened": "events: their channel was away and opened again, {} time(s)",
     "control_reopened": "control: its channel was away and opened again, {} time(s)",
+    "params_refused": "parameters: {} change(s) refused",
+    "params_failed": "parameters: {} change(s) over which the pipeline failed",
+    "params_overrun": "parameters: {} change(s) more than may wait",
 }
 
 
@@ -45,10 +49,11 @@ class Faults:
 
     :param source: counts those of the input
     :param sink: counts those of the output
+    :param params: counts changes of parameters by outcome
     """
 
-    def __init__(self, source: Source, sink: Sink) -> None:
-        self._source, self._sink = source, sink
+    def __init__(self, source: Source, sink: Sink, params: Mapping[str, int]) -> None:
+        self._source, self._sink, self._params = source, sink, params
         self._own: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
 
@@ -59,6 +64,7 @@ class Faults:
     def counts(self) -> Counter[str]:
         """Return all counts by kind; none ever falls."""
         found = self._own.copy()
+        found.update({f"params_{outcome}": n for outcome, n in self._params.items() if outcome != "applied"})
         for table, status in ((_INPUT, self._source.status()), (_OUTPUT, self._sink.status())):
             for name, (kind, _) in table.items():
                 found[kind] += _number(status, name)

@@ -45,6 +45,8 @@ CLOSE_LIMIT_S = 3.0
 PREPARE_LIMIT_S = 3.0
 """A gateway gives the whole chain of requests 5 s (contract 1.3); a worker that takes longer is waited for later."""
 FIRST_PARAMS_ATTEMPTS = 2
+LAST_FRAMES_LIMIT_S = 0.5
+"""After the input's proper end: how long the worker may take for each frame that it still has."""
 
 
 class Stream:
@@ -72,13 +74,14 @@ class Stream:
         """Called once the stream has let go of its worker, before its ends are closed."""
         self.end_reason = ""
         self.record = Record()
-        self.faults = Faults(source, sink)
         self._supervisor, self._source, self._sink = supervisor, source, sink
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[str] = self._loop.create_future()
         self._parameters = Parameters(supervisor, params, self._params_applied)
+        self.faults = Faults(source, sink, self._parameters.outcomes)
         self._giving: asyncio.Task[None] | None = None
         self._attempts = 0
+        self._input_ended = False
         self._defaults = supervisor.info.default_params if supervisor.info else {}
         size = size_of(params, self._defaults)
         self._session = supervisor.open_session(
@@ -151,18 +154,20 @@ class Stream:
 
     async def _close(self) -> None:
         await self._within_limit("source", self._source.aclose())
+        if self._input_ended:
+            await self._within_limit("worker", self._session.drain(LAST_FRAMES_LIMIT_S))
         self._session.close()
         self.on_worker_free()
         await self._within_limit("sink", self._sink.aclose())
         if self.state is not StreamState.ERROR:
             self.record.enter(StreamState.OFFLINE)
 
-    async def _within_limit(self, what: str, closing: Awaitable[None]) -> None:
+    async def _within_limit(self, what: str, closing: Awaitable[object]) -> None:
         try:
             async with asyncio.timeout(CLOSE_LIMIT_S):
                 await closing
         except TimeoutError:
-            log.error("the %s did not close within %s s", what, CLOSE_LIMIT_S)
+            log.error("the %s was not done within %s s", what, CLOSE_LIMIT_S)
         except RunnerError as error:
             log.warning("closing the %s: %s", what, error)
 
@@ -178,6 +183,7 @@ class Stream:
         self._loop.call_soon_threadsafe(self._source_ended, error)
 
     def _source_ended(self, error: Exception | None) -> None:
+        self._input_ended = error is None
         if error is not None:
             self.note_error(f"input: {error}")
         self.stop(f"input failed: {error}" if error else "input ended")
@@ -343,8 +349,7 @@ class Stream:
 
     def fault_counts(self) -> dict[str, int]:
         """Return what went wrong so far, by kind."""
-        refused = {f"params_{name}": n for name, n in self.param_counts().items() if name != "applied"}
-        return {**self.faults.counts(), **refused}
+        return dict(self.faults.counts())
 
     def param_counts(self) -> dict[str, int]:
         """Return changes of parameters so far, by outcome."""

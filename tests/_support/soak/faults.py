@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import Awaitable, Callable
@@ -41,8 +42,11 @@ class World:
     _strikes: Any = field(default_factory=lambda: itertools.count(1))
 
     def worker(self) -> psutil.Process | None:
-        children = psutil.Process(self.runner.pid).children()
-        return children[0] if children else None
+        for child in psutil.Process(self.runner.pid).children():
+            with contextlib.suppress(psutil.Error):
+                if "ai_runner_base.worker" in child.cmdline():
+                    return child
+        return None
 
     @property
     def params_path(self) -> str:
@@ -176,7 +180,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("clock jumps forward", clock_forward, "input: ", ("input_jump",)),
     Fault("clock jumps back", clock_back, "input: ", ("input_jump",)),
     Fault("input peer gone", input_peer_gone, "input: ", ("input_reconnect",)),
-    Fault("parameter flood", parameter_flood, "nonsense", ("params_refused",)),
+    Fault("parameter flood", parameter_flood, "fault: parameters: ", ("params_refused",)),
     Fault("output peer slow", output_slow, "output: ", ("output_",)),
     Fault("events channel gone", events_gone, "events: ", ("events_",)),
     Fault("slow reader", slow_reader, "", ()),
