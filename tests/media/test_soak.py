@@ -1,0 +1,33 @@
+"""A stream among misfortunes, for less than a minute; `bench/soak.py` is the long version, with more of them."""
+
+from __future__ import annotations
+
+import pytest
+from tests._support.soak.faults import FAULTS
+from tests._support.soak.run import soak
+
+pytestmark = pytest.mark.media
+
+MET = (
+    "worker killed",
+    "half segment in",
+    "garbage between frames",
+    "output peer 5xx",
+    "clock jumps forward",
+    "parameter flood",
+    "clock jumps back",
+    "input peer gone",
+    "worker hung",
+)
+"""Each of another kind; what is left out takes long, or more restarts than a worker has in so short a time."""
+
+
+@pytest.mark.timeout(240)
+async def test_a_stream_survives_each_misfortune_and_tells_of_it() -> None:
+    faults = [fault for fault in FAULTS if fault.name in MET]
+    report, log = await soak(faults, minutes=0, every_s=1, finale=False)
+    assert not report.problems, "\n".join([*report.problems, *log[-40:]])
+    assert {met.name for met in report.faults} == set(MET)
+    assert report.restarts == 2
+    assert report.processed > 300
+    assert set(report.flood_answers) <= {200, 400, 429}
