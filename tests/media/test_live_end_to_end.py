@@ -38,6 +38,7 @@ async def test_every_delivered_frame_is_the_right_one_in_order_with_its_pts_and_
         await run.wait_health(http, "IDLE")
     assert viewer.end is None
     assert len(viewer.pictures) >= 0.95 * len(frames)
+    assert round(viewer.pictures[-1].pts * viewer.pictures[-1].time_base * 90_000) == frames[-1].pts
     sent = {frame.pts: number for number, frame in enumerate(frames)}
     seen = [(read_counter(rgb(p)), round(p.pts * p.time_base * 90_000)) for p in viewer.pictures]
     assert [number for number, _ in seen] == sorted({number for number, _ in seen if number is not None})

@@ -21,6 +21,8 @@ class DecoderOptions:
     :param read_timeout_s: for a URL: without a byte; also how long a stopped thread can still be in FFmpeg
     :param probe_timeout_s: of stream without a video track, before that is an error
     :param live: lowest delay instead of highest throughput; None: by the URL's scheme
+    :param late_s: of live MPEG-TS: pictures that are older than this while newer bytes wait are decoded and not given,
+        until that is made good; None: all are given
     :param device: FFmpeg's type of the device that decodes live MPEG-TS, or ``software`` (`pick_live_decoder`)
     :param ffmpeg: options for FFmpeg's demuxer and protocol, by their FFmpeg names
     """
@@ -29,6 +31,7 @@ class DecoderOptions:
     read_timeout_s: float = 10.0
     probe_timeout_s: float = 2.5
     live: bool | None = None
+    late_s: float | None = None
     device: str = SOFTWARE
     policy: DecodePolicy = field(default_factory=DecodePolicy)
     ffmpeg: dict[str, str] = field(default_factory=dict)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 
 import av
 
 from ai_runner_base.errors import CallerError
 from ai_runner_base.media._bitstream import can_start_decoding, opus_samples, read_adts, split_opus
+from ai_runner_base.media._catch_up import CatchUp
 from ai_runner_base.media._pipe import BytePipe, Chunk
 from ai_runner_base.media._reader import DecoderOptions, Delivery
 from ai_runner_base.media._timeline import Unroller
 from ai_runner_base.media._ts import ElementaryStream
 from ai_runner_base.media._ts_demux import Program, TsDemuxer, Unit
-from ai_runner_base.media._types import TICKS_PER_S, TIME_BASE, AudioInfo, AudioPacket, MediaInfo, VideoInfo
+from ai_runner_base.media._types import (
+    TICKS_PER_S,
+    TIME_BASE,
+    AudioInfo,
+    AudioPacket,
+    MediaInfo,
+    Picture,
+    VideoInfo,
+)
 from ai_runner_base.media._video import SOFTWARE, VideoDecoder, open_live_codec
 
 logger = logging.getLogger(__name__)
@@ -40,6 +50,7 @@ class TsReader:
         self._delivery = delivery
         self._counters = delivery.counters
         self._options = options
+        self._catch_up = None if options.late_s is None else CatchUp(options.late_s)
         self._demuxer = TsDemuxer()
         self._unroller = Unroller()
         self._video: VideoDecoder | None = None
@@ -60,6 +71,11 @@ class TsReader:
             self._counters.live_edge_skips = pipe.live_edge_skips
             if chunk.gap:
                 self.skip()
+            if self._catch_up is not None:
+                self._catch_up.reads(chunk.received_ns, more_waits=pipe.waiting_bytes > 0)
+                if self._catch_up.is_hopeless:
+                    pipe.skip()
+                    continue
             self.feed(chunk.data, chunk.received_ns)
         self._delivery.check()
         self.end()
@@ -163,8 +179,16 @@ class TsReader:
         packet.time_base = TIME_BASE
         gap, self._gap = self._gap, False
         if self._video is not None:
-            self._delivery.pictures(self._video.decode(packet, unit.received_ns, gap=gap))
+            self._delivery.pictures(self._in_time(self._video.decode(packet, unit.received_ns, gap=gap)))
             self._delivery.decoded_by = self._options.device if self._video.on_device else SOFTWARE
+
+    def _in_time(self, pictures: Iterator[Picture]) -> Iterator[Picture]:
+        for picture in pictures:
+            if self._catch_up is not None and self._catch_up.skips():
+                self._counters.skipped_late += 1
+                self._gap |= picture.discontinuity  # told with the next one
+            else:
+                yield picture
 
     def _may_decode(self, unit: Unit, dts: int) -> bool:
         """Whether a decoder that has lost the thread can, or after long enough must, go on with this."""

@@ -138,6 +138,8 @@ class DecoderCounters:
     invalid_packets: int = 0
     dropped_pts_order: int = 0
     """Pictures whose PTS did not increase without being a jump."""
+    skipped_late: int = 0
+    """Pictures that were decoded for the sake of the next ones only: we were behind the input."""
     lost_packets: int = 0
     """Gaps in MPEG-TS continuity counters."""
     resyncs: int = 0

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 from typing import Any
 
@@ -21,6 +21,8 @@ from ._ends import Feed, Pixels
 log = logging.getLogger(__name__)
 
 FLUSH_LIMIT_S = 1.5
+LATE_S = 0.2
+"""How far decoding may be behind before it leaves pictures out; well above the jitter of a busy machine."""
 AUDIO_WAIT_NS = 40_000_000
 """Longest wait of an audio packet for a frame to ride with, when the picture stalls."""
 OUTPUT_BUFFER_BYTES = 8 << 20
@@ -46,7 +48,7 @@ class TrickleSource:
     ) -> None:
         self._reader = reader
         self._on_first_segment = on_first_segment
-        self._options = options
+        self._options = replace(options or DecoderOptions(), late_s=LATE_S)
         self._pipe = BytePipe()
         self._decoder: Decoder | None = None
         self._pump: asyncio.Task[None] | None = None
