@@ -173,47 +173,151 @@ def test_a_web_server_can_be_the_channel(place: Site, served: str) -> None:
     assert place.grey() == 40
 
 
-KILLED_AT = """
-import os, signal, sys
-from ai_runner_base.workspace import _install, _installer
+STOPPED_AT = """
+import os, sys
 from ai_runner_base import cli
-module, name, when = sys.argv[1:4]
-owner = {"install": _install, "installer": _installer}[module]
-real = getattr(owner, name)
-def killed(*words, **more):
-    if when == "before":
-        os.kill(os.getpid(), signal.SIGKILL)
-    real(*words, **more)
-    os.kill(os.getpid(), signal.SIGKILL)
-setattr(owner, name, killed)
-sys.exit(cli.run(sys.argv[4:]))
+from ai_runner_base.workspace import _install
+at, number = map(int, sys.argv[1:3])
+CHANGES = {"os.rename", "os.link", "os.symlink", "os.mkdir", "os.remove", "os.rmdir", "os.utime", "shutil.rmtree"}
+seen = 0
+def step():
+    global seen
+    seen += 1
+    if seen == at:
+        os.kill(os.getpid(), number)
+def audit(event, words):
+    if event in CHANGES or (event == "open" and words[2] & (os.O_WRONLY | os.O_RDWR)):
+        step()
+sys.addaudithook(audit)
+for name in ("on_populate_cache_start", "on_link_start", "on_link_complete"):
+    real = getattr(_install._Progress, name)
+    setattr(_install._Progress, name, lambda *words, real=real: (step(), real(*words))[1])
+code = cli.run(sys.argv[3:])
+print("steps:", seen, flush=True)
+os._exit(code)
 """
-POINTS = [
-    ("install", "verify_records", "after"),
-    ("install", "new_generation", "after"),
-    ("install", "compile_modules", "before"),
-    ("install", "compile_modules", "after"),
-    ("install", "_write_history", "after"),
-    ("installer", "_write", "after"),
-    ("install", "mark_complete", "before"),
-    ("install", "mark_complete", "after"),
-    ("install", "make_current", "before"),
-]
+"""Runs a command; at the given step of those that change something on disk it sends itself a signal.
+
+Steps are what Python reports to audit hooks, and what rattler reports of unpacking and linking.
+"""
 
 
-def test_killed_at_any_point_the_old_one_works_and_the_next_try_succeeds(place: Site) -> None:
+def stopped_upgrade(place: Site, at: int, number: int) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable,
+        "-c",
+        STOPPED_AT,
+        str(at),
+        str(number),
+        "upgrade",
+        "--prefix",
+        str(place.prefix),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def steps_of_an_upgrade(folder: Path) -> int:
+    """How many steps an upgrade to 2.0 takes."""
+    place = Site(shade_channel(folder / "channel", "1.0"), folder / "envs")
     place.do("install", "shade")
     write_channel(place.channel, shade("2.0"))
-    for point in POINTS:
-        words = [*point, "upgrade", "--prefix", str(place.prefix)]
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED_AT, *words], capture_output=True, timeout=60, check=False
-        )
+    done = stopped_upgrade(place, 0, 0)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout.rpartition("steps:")[2])
+
+
+def spread(count: int, steps: int) -> list[int]:
+    """That many steps, from the first to the last, at even distances."""
+    return sorted({round(1 + number * (steps - 1) / (count - 1)) for number in range(count)})
+
+
+@pytest.mark.timeout(240)
+def test_killed_at_any_of_20_points_the_old_one_works_and_the_next_try_succeeds(
+    place: Site, tmp_path: Path
+) -> None:
+    points = spread(20, steps_of_an_upgrade(tmp_path / "counted") - 4)
+    assert len(points) == 20
+    place.do("install", "shade")
+    write_channel(place.channel, shade("2.0"))
+    for point in points:
+        done = stopped_upgrade(place, point, signal.SIGKILL)
         assert done.returncode == -signal.SIGKILL, (point, done.stderr)
         assert place.grey() == 40, point
     place.do("upgrade")
     assert place.grey() == 200
     assert len(place.generations()) == 2, "what the killed ones left is gone"
+
+
+def test_ctrl_c_says_stopped_and_nothing_is_lost(place: Site) -> None:
+    place.do("install", "shade")
+    write_channel(place.channel, shade("2.0"))
+    for point in (2, 6, 11):
+        done = stopped_upgrade(place, point, signal.SIGINT)
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (130, "stopped"), (point, done.stderr)
+        assert "Traceback" not in done.stderr
+        assert place.grey() == 40, point
+    place.do("upgrade")
+    assert place.grey() == 200
+
+
+IN_A_NAMESPACE = ["unshare", "--map-root-user", "--mount", "sh", "-ec"]
+"""A shell that may mount; what it mounts is seen by nobody else and ends with it."""
+
+
+def may_mount() -> bool:
+    try:
+        command = [*IN_A_NAMESPACE, "mount -t tmpfs none /mnt"]
+        return subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+needs_mount = pytest.mark.skipif(not may_mount(), reason="this machine does not let its users mount")
+
+
+@needs_mount
+def test_a_full_disk_is_named_and_changes_nothing(place: Site) -> None:
+    write_channel(place.channel, shade("2.0"))
+    place.environments.mkdir()
+    script = """
+        mount -t tmpfs -o size=2m none "$1"; shift
+        "$@" install shade==1.0 -c "$CHANNEL" --override-channels --prefix "$PREFIX"
+        dd if=/dev/zero of="$PREFIX/../fill" bs=1k 2>/dev/null || true
+        "$@" upgrade shade --prefix "$PREFIX" && exit 1
+        "$PREFIX/bin/python" -I -c "import shade_grey; assert shade_grey.GREY == 40"
+        rm "$PREFIX/../fill"
+        "$@" upgrade shade --prefix "$PREFIX"
+        "$PREFIX/bin/python" -I -c "import shade_grey; assert shade_grey.GREY == 200"
+    """
+    done = in_a_namespace(script, place)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No space left on device" in done.stderr
+    assert "nothing was changed; look at the disk's space" in done.stderr
+
+
+@needs_mount
+def test_a_cache_that_cannot_be_written_is_named_and_changes_nothing(place: Site) -> None:
+    place.do("install", "shade")
+    write_channel(place.channel, shade("2.0"))
+    script = """
+        cache="$1/.ai-runner/cache"; shift
+        mount --bind "$cache" "$cache"; mount -o remount,bind,ro "$cache"
+        "$@" upgrade --prefix "$PREFIX"
+    """
+    done = in_a_namespace(script, place)
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert f"cannot write to the cache, {place.environments}/.ai-runner/cache/pkgs" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (place.grey(), place.generations()) == (40, ["shade-1"])
+
+
+def in_a_namespace(script: str, place: Site) -> subprocess.CompletedProcess[str]:
+    """Run a script whose arguments are the folder of environments and the command."""
+    words = ["sh", str(place.environments), sys.executable, "-m", "ai_runner_base"]
+    env = {**os.environ, "CHANNEL": str(place.channel), "PREFIX": str(place.prefix)}
+    return subprocess.run(
+        [*IN_A_NAMESPACE, script, *words], capture_output=True, text=True, timeout=90, check=False, env=env
+    )
 
 
 def test_two_at_once_wait_for_each_other(place: Site) -> None:

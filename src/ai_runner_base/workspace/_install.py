@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -120,7 +121,17 @@ async def _link(
                 package_cache=cache,
             )
         except InstallerError as error:
-            raise HostError(f"environment {plan.environment} cannot be installed: {error}") from error
+            raise _not_installed(plan.environment, home, error) from error
+
+
+def _not_installed(environment: str, home: Home, error: InstallerError) -> HostError:
+    """In words of ours where the reason is one that rattler does not name."""
+    if not os.access(home.cache / "pkgs", os.W_OK) and (home.cache / "pkgs").exists():
+        hint = "nothing was changed; give this user the folder, or remove it: it is made again"
+        return HostError(
+            f"environment {environment}: cannot write to the cache, {home.cache / 'pkgs'}", hint=hint
+        )
+    return HostError(f"environment {environment} cannot be installed: {error}", hint="nothing was changed")
 
 
 class _Progress:
