@@ -171,5 +171,5 @@ def test_a_terminal_gets_moving_lines_and_one_line_for_all_that_was_fetched(
 
 def test_every_stage_has_a_past_tense() -> None:
     ours = {"solve", "verify", "link", "compile"}
-    theirs = {"resolve", "fetch", "convert", "build", "test", "index"}
+    theirs = {"resolve", "fetch", "convert", "build", "check", "test", "index", "upload"}
     assert ours | theirs == set(PAST)
