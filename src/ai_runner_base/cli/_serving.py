@@ -8,9 +8,9 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 from aiohttp import ClientSession, web
@@ -37,7 +37,6 @@ from ._workers import WorkerOptions, choose, make_pool, make_seats
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Attend = Callable[[Runner], Coroutine[Any, Any, None]]
 
 SHUTDOWN_LIMIT_S = 3.0
 HEADER_LIMIT_BYTES = 64 << 10
@@ -71,18 +70,25 @@ class ServeOptions:
     """Whether a choice may wait for a measurement; else what was not measured counts as too slow."""
 
 
-async def serve(options: ServeOptions, catalog: Catalog, *, attend: Attend | None = None) -> None:
-    """Serve until a signal asks to stop.
+class Companion(Protocol):
+    """Somebody who works beside the serving."""
 
-    :param attend: runs beside it from the start of the workers on, and is cancelled at the end
-    """
+    async def attend(self, runner: Runner) -> None:
+        """Work from the start of the workers on, until cancelled."""
+
+    def hear(self, event: WorkerEvent) -> WorkerEvent:
+        """Take note of an event; what is returned is told in its place."""
+
+
+async def serve(options: ServeOptions, catalog: Catalog, companion: Companion | None = None) -> None:
+    """Serve until a signal asks to stop."""
     chosen, trial = _choose(options, catalog)
     listener = listen(options.host, options.port)
     host, port = listener.getsockname()[:2]
     signals = _Signals()
 
     def on_event(seat: Seat, event: WorkerEvent) -> None:
-        runner.on_worker_event(seat, event)
+        runner.on_worker_event(seat, companion.hear(event) if companion else event)
 
     async with client_session() as http:
         trickle = TrickleServer(options=TrickleOptions(autocreate=True))
@@ -105,7 +111,7 @@ async def serve(options: ServeOptions, catalog: Catalog, *, attend: Attend | Non
                 pool.settle(make_seats(options.workers, [found], on_event))
             await _start(runner, live)
             click.echo(_welcome(host, port, runner))
-            async with _attended(attend, runner):
+            async with _accompanied(companion, runner):
                 await _until_told(signals, runner, live, options.drain_timeout_s)
         finally:
             await _stop(app, runner, live)
@@ -154,11 +160,11 @@ async def _start(runner: Runner, live: LiveRunner | None) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _attended(attend: Attend | None, runner: Runner) -> AsyncIterator[None]:
-    if attend is None:
+async def _accompanied(companion: Companion | None, runner: Runner) -> AsyncIterator[None]:
+    if companion is None:
         yield
         return
-    task = asyncio.create_task(attend(runner), name="attend")
+    task = asyncio.create_task(companion.attend(runner), name="companion")
     task.add_done_callback(log_failure)
     try:
         yield

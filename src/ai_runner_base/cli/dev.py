@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ import click
 
 from ..authoring import Project, Watch, explain, read_project
 from ..catalog import Catalog, InstalledPipeline, environment_name
-from ..errors import RunnerError
+from ..errors import PipelineError, RunnerError
 from ..server import ServerOptions
 from ..stream import Runner, Seat
-from ..supervisor import PipelineReported, WorkerState
+from ..supervisor import PipelineReported, WorkerEvent, WorkerState
 from ..trickle import ClientOptions
 from ._logging import never_waiting
 from ._serving import LOOPBACK, ServeOptions, log_failure, serve
@@ -46,7 +47,7 @@ def command(path: Path, port: int, load_timeout: float) -> None:
         client=ClientOptions(),
     )
     with never_waiting():
-        asyncio.run(serve(options, _catalog(project), attend=Development(project).attend))
+        asyncio.run(serve(options, _catalog(project), Development(project)))
 
 
 def _catalog(project: Project) -> Catalog:
@@ -73,16 +74,23 @@ class Development:
 
     def __init__(self, project: Project) -> None:
         self._project = project
+        self._watch = Watch(project.watched)
+
+    def hear(self, event: WorkerEvent) -> WorkerEvent:
+        """Tell what the pipeline raises with the line of source it comes from."""
+        if not isinstance(event, PipelineReported) or not event.traceback:
+            return event
+        raised = PipelineError(event.message, remote_traceback=event.traceback)
+        return replace(event, message=explain(raised, self._project.folder))
 
     async def attend(self, runner: Runner) -> None:
         """Watch until cancelled."""
-        watch = Watch(self._project.watched)
         shown = ", ".join(str(path.relative_to(self._project.folder)) for path in self._project.watched)
         click.echo(f"watching {shown}: a change takes effect in the running stream")
         working = _begin(self._load_first(runner))
         try:
             while True:
-                changed = await watch.next_change()
+                changed = await self._watch.next_change()
                 working.cancel()  # what it loads is out of date
                 await asyncio.gather(working, return_exceptions=True)
                 working = _begin(self._renew_all(runner, changed))
