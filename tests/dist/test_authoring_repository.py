@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from ai_runner_base.channel import HostPython, build, load, mirror, requirements
 pytestmark = [pytest.mark.dist, pytest.mark.timeout(400)]
 
 BASE = Path(__file__).parents[2] / "recipes" / "ai-runner-base"
+WRAPPER = Path(__file__).parents[2] / "scripts" / "pixiw"
 LIMIT_S = 240
 
 
@@ -62,6 +65,9 @@ class Author:
 @pytest.fixture(scope="module")
 def author(tmp_path_factory: pytest.TempPathFactory) -> Author:
     root = tmp_path_factory.mktemp("author")
+    known = Path(os.environ.get("CONDA_PREFIX", "/nowhere")).parent.parent / "channel/mirror"
+    if known.is_dir():  # in an environment of pixiw most of it has been fetched already
+        shutil.copytree(known, root / "home/channel/mirror")
     rest = mirror(requirements_of([load(BASE)]), root / "home/channel/mirror", HostPython.current())
     build([BASE], root / "channel", [rest.url])
     found = Author(root, root / "home", root / "channel")
@@ -93,6 +99,11 @@ def test_it_is_a_good_citizen_is_built_and_can_be_installed(author: Author) -> N
         word for name in (output, author.channel, author.home / "channel/mirror") for word in ("-c", name)
     ]
     author.do(runner, "install", "soft-focus", *channels, "--override-channels", "--prefix", target)
+    author.do(target / "bin/ai-runner", "new", "second", "--into", author.folder / "second")
+    assert (author.folder / "second/scripts/pixiw").read_bytes() == WRAPPER.read_bytes()
+    channels = tomllib.loads((author.folder / "second/pixi.toml").read_text())["workspace"]["channels"]
+    assert channels == [author.channel.as_uri(), "conda-forge"]
+
     listed = author.do(target / "bin/ai-runner", "pipelines", "--json")
     found = {item["name"]: item for item in json.loads(listed)["pipelines"]}
     assert found["soft-focus"]["channel"].rstrip("/") == output.as_uri()
