@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -195,6 +198,19 @@ def test_cupy_is_of_cuda_devices_only(cupy: FakeCupy) -> None:
     with pytest.raises(HostError, match="on a CUDA device, not on 'cpu'"):
         _ = frame_of(PICTURE, device="cpu").cupy
     assert frame_of(PICTURE, device="cuda:0").cupy.shape == (1, 6, 8, 3)
+
+
+def test_the_example_of_the_page_runs(cupy: FakeCupy) -> None:
+    page = (Path(__file__).parents[2] / "docs/gpu.md").read_text()
+    (example,) = [text for text in re.findall(r"```python\n(.*?)```", page, re.S) if "import cupy" in text]
+    names: dict[str, Any] = {}
+    exec(compile(example, "docs/gpu.md", "exec"), names)  # noqa: S102  # our own documentation
+    trails = names["Trails"]()
+    trails.setup(SimpleNamespace(width=8, height=6))
+    for value, expected in ((200, 200), (0, 180)):
+        out = np.empty_like(PICTURE)
+        to_uint8(trails.transform(frame_of(np.full_like(PICTURE, value)), None), out)
+        assert set(out.flat) == {expected}
 
 
 def test_without_cupy_the_package_that_brings_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

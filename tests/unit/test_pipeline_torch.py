@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ai_runner_base import VideoFrame
 from ai_runner_base.errors import PipelineError
-from ai_runner_base.pipeline import arrays, to_uint8
+from ai_runner_base.pipeline import arrays, gpu_check, to_uint8
 
 torch = pytest.importorskip("torch")
 
@@ -92,6 +95,22 @@ def test_a_lane_of_the_cpu_runs_the_lines_of_a_gpus() -> None:
         out = np.empty_like(PICTURE)
         lane.download(arrays.as_uint8(tensor), out)
         assert set(out.flat) == {number * 40}
+
+
+def test_the_example_of_the_page_runs() -> None:
+    page = (Path(__file__).parents[2] / "docs/gpu.md").read_text()
+    (example,) = [text for text in re.findall(r"```python\n(.*?)```", page, re.S) if "import torch" in text]
+    names: dict[str, Any] = {}
+    exec(compile(example, "docs/gpu.md", "exec"), names)  # noqa: S102  # our own documentation
+    flat = written(names["Soften"]().transform(frame_of(np.full_like(PICTURE, 90)), None))
+    assert set(flat[2:-2, 2:-2].flat) == {90}
+
+
+def test_torch_is_checked_and_timed_by_gpu_check(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu_check.main(["--cpu", "--size", "64x48"]) == 0
+    told = capsys.readouterr().out
+    assert f"torch {torch.__version__} on the CPU" in told
+    assert told.count("agrees with NumPy") == 2
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
