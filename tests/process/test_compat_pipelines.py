@@ -91,6 +91,23 @@ async def test_a_reload_is_a_task_and_a_failing_one_restarts_the_worker(prefix: 
         await driver.supervisor.wait_ready(READY_TIMEOUT_S)
 
 
+async def test_a_queue_of_its_own_without_a_limit_does_not_make_it_show_old_pictures(prefix: Path) -> None:
+    async with running(prefix, "habits:Slow") as driver:
+        session = driver.session
+        assert session is not None
+        for index in range(100):
+            driver.give(index, index)
+            await asyncio.sleep(0.005)
+        await driver.until(lambda: session.counters.replaced + session.counters.answered == 100)
+        assert session.counters.replaced > 40
+        assert session.counters.answered > 5
+        last, picture = driver.outputs.get_nowait()
+        while not driver.outputs.empty():
+            last, picture = driver.outputs.get_nowait()
+        assert last.pts == 99
+        assert_all(picture, 99)
+
+
 async def test_an_output_of_another_stream_is_dropped(prefix: Path) -> None:
     async with running(prefix, "habits:WrongId") as driver:
         for pts in (1, 2, 3):

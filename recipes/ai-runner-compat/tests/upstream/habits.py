@@ -83,6 +83,15 @@ class Reloading(Queued):
         await self.queue.put(output.replace_tensor(frame.tensor * self.gain))
 
 
+class Slow(Queued):
+    """Takes whatever comes into its queue, which has no limit, and works through it at 50 frames a second."""
+
+    async def get_processed_video_frame(self):
+        out = await self.queue.get()
+        await asyncio.sleep(0.02)
+        return out
+
+
 class WrongId(Queued):
     async def put_video_frame(self, frame, request_id):
         await self.queue.put(VideoOutput(frame.replace_tensor(frame.tensor * 0), "of another stream"))
