@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from ._installed import InstalledPipeline
 from ._prefixes import site_packages
 
 
@@ -39,9 +38,25 @@ class ShippedCheck:
         return asdict(self)
 
 
-def shipped_check(installed: InstalledPipeline) -> ShippedCheck | None:
+class Registered(Protocol):
+    """A pipeline in an environment: an `InstalledPipeline`, or what a worker was started from."""
+
+    @property
+    def name(self) -> str:
+        """Of the pipeline."""
+
+    @property
+    def entry_point(self) -> str:
+        """As ``package.module:Name``."""
+
+    @property
+    def prefix(self) -> Path:
+        """Root of the environment."""
+
+
+def shipped_check(pipeline: Registered) -> ShippedCheck | None:
     """Read the report of a pipeline; None where its package has none, or none that can be read."""
-    path = report_file(installed)
+    path = report_file(pipeline)
     if path is None:
         return None
     try:
@@ -50,12 +65,12 @@ def shipped_check(installed: InstalledPipeline) -> ShippedCheck | None:
         return None
 
 
-def report_file(installed: InstalledPipeline) -> Path | None:
+def report_file(pipeline: Registered) -> Path | None:
     """Find the report: beside the module that the entry point names, so that nothing has to be imported."""
-    module = installed.entry_point.partition(":")[0].split(".")
-    for folder in site_packages(installed.prefix):
+    module = pipeline.entry_point.partition(":")[0].split(".")
+    for folder in site_packages(pipeline.prefix):
         for parts in (module[:-1], module):
-            path = folder.joinpath(*parts, f"{installed.name}.check.json")
+            path = folder.joinpath(*parts, f"{pipeline.name}.check.json")
             if path.is_file():
                 return path
     return None

@@ -175,6 +175,9 @@ class PipelineInfo(BaseModel):
     environment: str
     state: str
     params_schema: dict[str, Any] | None = None
+    check: dict[str, Any] | None = Field(
+        None, description="The conformance report that its package ships, in short"
+    )
 
 
 class PipelineList(BaseModel):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..catalog import shipped_check
 from ..errors import CapacityError
 from ..log_context import set_stream_ids
 from ..supervisor import Failed, WorkerEvent, WorkerState
@@ -238,7 +239,7 @@ class Runner:
 
     def _describe(self, name: str, seats: Sequence[Seat]) -> dict[str, Any]:
         first = seats[0].supervisor
-        info = first.info
+        info, checked = first.info, shipped_check(first.spec)
         return {
             "name": name,
             "package": first.spec.package,
@@ -251,6 +252,7 @@ class Runner:
             "params_schema": info.params_schema if info else None,
             "default_params": info.default_params if info else None,
             "log_tail": list(first.log_tail),
+            "check": checked.to_json() if checked else None,
         }
 
 
