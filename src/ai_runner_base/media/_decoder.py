@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-import logging
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from ai_runner_base.errors import RunnerError
 from ai_runner_base.media._libav_reader import LibavReader, is_ts_url, read_ts_url
 from ai_runner_base.media._pipe import BytePipe
-from ai_runner_base.media._reader import DecoderOptions, Delivery, Stopped
+from ai_runner_base.media._reader import DecoderOptions, Delivery
+from ai_runner_base.media._source_thread import SourceThread
 from ai_runner_base.media._ts_reader import TsReader
-from ai_runner_base.media._types import AudioPacket, DecoderCounters, MediaInfo, Picture
-
-logger = logging.getLogger(__name__)
-_numbers = itertools.count(1)
+from ai_runner_base.media._types import AudioPacket, MediaInfo, Picture
 
 
-class Decoder:
+class Decoder(SourceThread):
     """Reads one source on a thread of its own and calls back with what it holds.
 
     All callbacks come from that thread, one at a time. A picture is given as soon as the last packet of its
@@ -40,57 +35,18 @@ class Decoder:
         on_end: Callable[[RunnerError | None], None] | None = None,
         options: DecoderOptions | None = None,
     ) -> None:
+        super().__init__("decode", Delivery(on_video, on_audio, on_info), on_end)
         self._source = source if isinstance(source, BytePipe) else str(source)
         self._options = options or DecoderOptions()
-        self._delivery = Delivery(on_video, on_audio, on_info)
-        self._on_end = on_end
-        self._thread = threading.Thread(target=self._run, name=f"decode-{next(_numbers)}", daemon=True)
-
-    @property
-    def info(self) -> MediaInfo | None:
-        """The tracks, as soon as they are known."""
-        return self._delivery.info
-
-    @property
-    def counters(self) -> DecoderCounters:
-        """Running totals."""
-        return self._delivery.counters
 
     @property
     def decoded_by(self) -> str:
         """What decodes the pictures: ``software`` or FFmpeg's device type; empty before the first one."""
         return self._delivery.decoded_by
 
-    def start(self) -> None:
-        """Begin to read."""
-        self._thread.start()
-
-    def stop(self, timeout_s: float = 2.0) -> bool:
-        """End at once; what was not delivered yet is lost. No callback begins after it has returned.
-
-        :returns: True when the thread is gone. False while it is in a callback that does not return, or in
-            FFmpeg waiting for a dead peer, which it leaves within `DecoderOptions.read_timeout_s`.
-        """
-        self._delivery.stopped = True
+    def _interrupt(self) -> None:
         if isinstance(self._source, BytePipe):
             self._source.abort()
-        if self._thread.ident is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def _run(self) -> None:
-        error: RunnerError | None = None
-        try:
-            self._read()
-        except Stopped:
-            return
-        except RunnerError as problem:
-            error = problem
-        except Exception as problem:
-            logger.exception("The decode thread failed")
-            error = RunnerError(f"the decode thread failed: {problem!r}")
-        if self._on_end is not None and not self._delivery.stopped:
-            self._on_end(error)
 
     def _read(self) -> None:
         if isinstance(self._source, BytePipe):

@@ -23,15 +23,9 @@ from ai_runner_base.errors import RunnerError
 from ai_runner_base.media._clip_counter import ClipMark, read_counter, read_mark
 from ai_runner_base.media._clip_scene import Scene, is_flash
 from ai_runner_base.media._clip_sound import SAMPLE_RATE, OpusSound, audio_frame
-from ai_runner_base.media._reader import Delivery, Stopped
-from ai_runner_base.media._types import (
-    TIME_BASE,
-    AudioPacket,
-    DecoderCounters,
-    MediaInfo,
-    Picture,
-    VideoInfo,
-)
+from ai_runner_base.media._reader import Delivery
+from ai_runner_base.media._source_thread import SourceThread
+from ai_runner_base.media._types import TIME_BASE, AudioPacket, MediaInfo, Picture, VideoInfo
 
 __all__ = [
     "ClipMark",
@@ -45,11 +39,10 @@ __all__ = [
     "write_clip",
 ]
 
-_numbers = itertools.count(1)
 _MAX_LAG_S = 1.0
 
 
-class ClipSource:
+class ClipSource(SourceThread):
     """The clip as a source, without end: a `Decoder` without anything to decode.
 
     :param realtime: at the clip's own pace; False: as fast as the callbacks take it
@@ -71,46 +64,17 @@ class ClipSource:
         frames: int | None = None,
         start_pts: int = 0,
     ) -> None:
+        super().__init__("decode-clip", Delivery(on_video, on_audio, on_info), on_end)
         self._scene_args = (width, height, Fraction(fps))
-        self._delivery = Delivery(on_video, on_audio, on_info)
-        self._on_end = on_end
         self._realtime = realtime
         self._frames = frames
         self._start_pts = start_pts
         self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"decode-clip-{next(_numbers)}", daemon=True)
 
-    @property
-    def info(self) -> MediaInfo | None:
-        """The tracks, as soon as it runs."""
-        return self._delivery.info
-
-    @property
-    def counters(self) -> DecoderCounters:
-        """Running totals."""
-        return self._delivery.counters
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self, timeout_s: float = 2.0) -> bool:
-        """End at once; no callback begins after it has returned. True when the thread is gone."""
-        self._delivery.stopped = True
+    def _interrupt(self) -> None:
         self._wake.set()
-        if self._thread.ident is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
 
-    def _run(self) -> None:
-        try:
-            self._play()
-        except Stopped:
-            return
-        if self._on_end is not None and not self._delivery.stopped:
-            self._on_end(None)
-
-    def _play(self) -> None:
+    def _read(self) -> None:
         scene = Scene(*self._scene_args)
         sound = OpusSound() if self._delivery.wants_audio else None
         video = VideoInfo("rawvideo", scene.width, scene.height, scene.fps)
