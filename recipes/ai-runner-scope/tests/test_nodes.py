@@ -13,14 +13,14 @@ from ai_runner_base.errors import CallerError, HostError, PipelineError
 from ai_runner_base.pipeline import parse_params
 from ai_runner_scope import device, weights
 from ai_runner_scope.building import build
-from ai_runner_scope.nodes import NAMES, chosen, node_class
+from ai_runner_scope.nodes import NAMES, chosen, config_class, node_class
 from ai_runner_scope.params import params_class
 from ai_runner_scope.pipeline import Scope
 from ai_runner_scope.plan import Plan, make_plan
 
 
 def _plan(name: str, **values: object) -> Plan:
-    return make_plan(parse_params(params_class(name, node_class(name).get_config_class()), values))
+    return make_plan(parse_params(params_class(name, config_class(name)), values))
 
 
 def _put_weights(folder: Path, *files: str) -> None:
@@ -33,6 +33,14 @@ def test_the_registry_and_the_server_are_never_imported() -> None:
     for name in ("passthrough", "gray", "longlive"):
         node_class(name)
     assert {"scope.core.pipelines.registry", "scope.server"}.isdisjoint(sys.modules)
+
+
+def test_parameters_are_read_without_the_node_and_are_the_nodes_own() -> None:
+    config = config_class("passthrough")
+    assert "scope.core.pipelines.passthrough" not in sys.modules
+    assert "scope.core.pipelines.passthrough.pipeline" not in sys.modules
+    assert node_class("passthrough").get_config_class() is config
+    assert config_class("passthrough") is config
 
 
 def test_every_node_with_files_of_its_own_is_a_node() -> None:
@@ -51,7 +59,7 @@ def test_a_folder_that_is_no_checkout_is_named(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_module_without_a_node_is_another_version_of_scope() -> None:
-    with pytest.raises(PipelineError, match="no class whose config says pipeline_id = 'reward-forcing'"):
+    with pytest.raises(PipelineError, match="no class for pipeline_id = 'reward-forcing'"):
         node_class("reward-forcing")
 
 
@@ -101,9 +109,9 @@ def test_missing_weights_say_how_to_get_them() -> None:
 def test_an_empty_folder_is_no_weights(checkout: Path) -> None:
     _put_weights(checkout, "RIFE/config.json")
     (checkout / "RIFE/flow").mkdir()
-    assert weights.missing("rife", node_class("rife")) == [checkout / "RIFE/flow"]
+    assert weights.missing("rife", config_class("rife")) == [checkout / "RIFE/flow"]
     _put_weights(checkout, "RIFE/flow/net.pkl")
-    assert weights.missing("rife", node_class("rife")) == []
+    assert weights.missing("rife", config_class("rife")) == []
 
 
 def test_weights_lie_under_model_dir_and_scope_is_told(
@@ -153,11 +161,10 @@ def test_raft_comes_by_torchvision_in_both_sizes(monkeypatch: pytest.MonkeyPatch
     models = SimpleNamespace(Raft_Small_Weights=weights_of("small"), Raft_Large_Weights=weights_of("large"))
     monkeypatch.setitem(sys.modules, "torchvision.models.optical_flow", models)
     config = SimpleNamespace(artifacts=[])
-    node = SimpleNamespace(get_config_class=lambda: config)
     with pytest.raises(HostError, match=r"lacks 2 of its weights, such as .*raft_small.pth"):
-        weights.require("optical-flow", node)
+        weights.require("optical-flow", config)
     for _ in range(2):
-        weights.fetch("optical-flow", node)
+        weights.fetch("optical-flow", config)
     assert fetched == ["small", "large"]
     assert (checkout / "torch/hub/checkpoints/raft_large.pth").exists()
-    weights.require("optical-flow", node)
+    weights.require("optical-flow", config)

@@ -6,13 +6,13 @@ import pytest
 
 from ai_runner_base.errors import CallerError, HostError
 from ai_runner_base.pipeline import ParamsError, params_schema, parse_params
-from ai_runner_scope.nodes import node_class
+from ai_runner_scope.nodes import config_class
 from ai_runner_scope.params import ScopeParams, chosen_params, params_class
 from ai_runner_scope.plan import Plan, make_plan
 
 
 def _class(name: str) -> type[ScopeParams]:
-    return params_class(name, node_class(name).get_config_class())
+    return params_class(name, config_class(name))
 
 
 def _plan(name: str, **values: object) -> Plan:

@@ -26,7 +26,7 @@ def build(plan: Plan) -> Any:
     """
     models = weights.models_dir()  # scope reads the folder when it is imported, too
     node = node_class(plan.name)
-    weights.require(plan.name, node)
+    weights.require(plan.name, node.get_config_class())
     where = device.place(plan.precision)
     arguments = {
         "device": where.device,

@@ -1,8 +1,8 @@
 """scope's pipelines by name, and how one of their classes is imported.
 
 scope calls them nodes where it runs them, and so does this package, to keep its own word *pipeline* for the adapter.
-Only ``scope.core.pipelines.NAME.pipeline`` is ever imported: scope's registry installs packages while it is
-imported, and its server is not needed.
+Only ``schema`` and ``pipeline`` of ``scope.core.pipelines.NAME`` are ever imported: scope's registry installs packages
+while it is imported, and its server is not needed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 from ai_runner_base.errors import HostError, PipelineError
@@ -34,7 +37,7 @@ DIR_VARIABLE: Final = "SCOPE_DIR"
 CHOICE_VARIABLE: Final = "SCOPE_PIPELINE"
 """Environment variable: the node whose parameters are offered, and which `prepare_models` prepares."""
 HOW: Final = "docs/pipelines/scope.md"
-_PACKAGE: Final = "scope.core.pipelines"
+_PARENT: Final = "scope.core.pipelines"
 
 
 def chosen() -> str:
@@ -51,30 +54,76 @@ def chosen() -> str:
 
 
 def node_class(name: str) -> type[Any]:
-    """Import the class of a node. Imports torch.
+    """Import the class of a node, and with it torch.
 
     :param name: one of `NAMES`
     :raises HostError: scope, or a package that it needs, is not in this environment
     :raises PipelineError: scope is there, but not in the shape that this adapter knows
     """
+    module = _import(name, f"{_package(name)}.pipeline")
+    for found in _classes(module):
+        if _id(getattr(found, "get_config_class", lambda: None)()) == name:
+            return found
+    raise _another_version(module, name)
+
+
+def config_class(name: str) -> type[Any]:
+    """Import the config class of a node, without the node, and without torch where that can be.
+
+    :param name: one of `NAMES`
+    :raises HostError: as `node_class`
+    :raises PipelineError: as `node_class`
+    """
+    with _not_executed(_package(name), name):
+        module = _import(name, f"{_package(name)}.schema")
+    for found in _classes(module):
+        if _id(found) == name:
+            return found
+    raise _another_version(module, name)
+
+
+def _package(name: str) -> str:
+    return f"{_PARENT}.{name.replace('-', '_')}"
+
+
+def _import(name: str, module_name: str) -> ModuleType:
     _add_checkout()
-    module_name = f"{_PACKAGE}.{name.replace('-', '_')}.pipeline"
     try:
-        module = importlib.import_module(module_name)
+        return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise _missing(name, error.name or "") from error
-    for found in vars(module).values():
-        if isinstance(found, type) and found.__module__ == module_name and _is_called(found, name):
-            return found
-    raise PipelineError(
-        f"{module_name} has no class whose config says pipeline_id = {name!r}",
+
+
+@contextmanager
+def _not_executed(package: str, name: str) -> Iterator[None]:
+    """Let modules of a package be imported whose ``__init__`` imports more than is wanted."""
+    parent = _import(name, _PARENT)
+    if package in sys.modules:
+        yield
+        return
+    empty = ModuleType(package)
+    empty.__path__ = [str(Path(folder) / package.rpartition(".")[2]) for folder in parent.__path__]
+    sys.modules[package] = empty
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+
+
+def _classes(module: ModuleType) -> list[type[Any]]:
+    found = vars(module).values()
+    return [each for each in found if isinstance(each, type) and each.__module__ == module.__name__]
+
+
+def _id(config: Any) -> Any:
+    return getattr(config, "pipeline_id", None)
+
+
+def _another_version(module: ModuleType, name: str) -> PipelineError:
+    return PipelineError(
+        f"{module.__name__} has no class for pipeline_id = {name!r}",
         hint=f"this adapter was written for the commit of scope that {HOW} names",
     )
-
-
-def _is_called(found: type[Any], name: str) -> bool:
-    config = getattr(found, "get_config_class", lambda: None)()
-    return getattr(config, "pipeline_id", None) == name
 
 
 def _add_checkout() -> None:

@@ -19,7 +19,7 @@ from ai_runner_base.errors import RunnerError
 from ai_runner_base.pipeline import hints
 
 from .device import PRECISIONS
-from .nodes import CHOICE_VARIABLE, NAMES, chosen, node_class
+from .nodes import CHOICE_VARIABLE, NAMES, chosen, config_class
 
 _NOT_OFFERED: Final = frozenset({"width", "height", "input_size"})
 _NO_WIDGETS: Final = frozenset({"vace", "lora", "image"})
@@ -103,7 +103,7 @@ def params_class(name: str, config: type[BaseModel]) -> type[ScopeParams]:
 def chosen_params() -> type[ScopeParams]:
     """Parameters of the chosen node; ours alone where scope cannot be imported, so that it can be said later."""
     try:
-        return params_class(chosen(), node_class(chosen()).get_config_class())
+        return params_class(chosen(), config_class(chosen()))
     except RunnerError as error:
         _log.warning("only the parameters that all of scope's pipelines share are known: %s", error)
         return ScopeParams

@@ -14,7 +14,7 @@ from ai_runner_base.pipeline import ParamsError, parse_params
 from . import device, weights
 from .building import build, call_with
 from .chunk import Chunk, spread
-from .nodes import chosen, node_class
+from .nodes import chosen, config_class, node_class
 from .params import ScopeParams, chosen_params
 from .plan import Plan, make_plan
 
@@ -94,7 +94,7 @@ class Scope(Pipeline):
     def prepare_models(cls) -> None:
         """Fetch the weights of the node that ``SCOPE_PIPELINE`` names."""
         name = chosen()
-        weights.fetch(name, node_class(name))
+        weights.fetch(name, config_class(name))
 
     # Loading
 
@@ -203,7 +203,7 @@ def _usable_plan(params: ScopeParams) -> Plan:
     """
     try:
         plan = make_plan(params)
-        weights.require(plan.name, node_class(plan.name))
+        weights.require(plan.name, node_class(plan.name).get_config_class())
         device.place(plan.precision)
     except RunnerError as error:
         details = {"loc": ("pipeline",), "msg": str(error), "type": type(error).__name__}

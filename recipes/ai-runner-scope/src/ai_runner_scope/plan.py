@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ai_runner_base.errors import CallerError
 
-from .nodes import node_class
+from .nodes import config_class
 from .params import ScopeParams, mode_defaults, mode_of, needs_reload, own_fields
 
 _CALL_NAMES = {"denoising_steps": "denoising_step_list"}
@@ -48,12 +48,12 @@ class Plan:
 
 
 def make_plan(params: ScopeParams) -> Plan:
-    """Read parameters. Imports the node's class.
+    """Read parameters. Imports the node's config class.
 
     :raises CallerError: the node does not go with them
-    :raises HostError: the node's class cannot be imported
+    :raises HostError: that cannot be imported
     """
-    config = node_class(params.pipeline).get_config_class()
+    config = config_class(params.pipeline)
     mode = _mode(params, config)
     _check_size(params, config)
     values = _values(params, config, mode)

@@ -61,33 +61,33 @@ def models_dir() -> Path:
     return folder
 
 
-def missing(name: str, node: type[Any]) -> list[Path]:
+def missing(name: str, config: type[Any]) -> list[Path]:
     """Files and folders that a node needs and that are not there."""
     folder = models_dir()
-    wanted = [path for artifact in _artifacts(node) for path in _paths(artifact, folder)]
+    wanted = [path for artifact in _artifacts(config) for path in _paths(artifact, folder)]
     wanted += [path for path, _ in _raft()] if name == _RAFT else []
     return [path for path in wanted if not _is_there(path)]
 
 
-def require(name: str, node: type[Any]) -> None:
+def require(name: str, config: type[Any]) -> None:
     """Refuse to load a node without its weights.
 
     :raises HostError: some are missing; says how to get them
     """
-    if lacking := missing(name, node):
+    if lacking := missing(name, config):
         raise HostError(
             f"scope's pipeline {name!r} lacks {len(lacking)} of its weights, such as {lacking[0]}",
             hint=f"run: {CHOICE_VARIABLE}={name} ai-runner prepare scope",
         )
 
 
-def fetch(name: str, node: type[Any]) -> None:
+def fetch(name: str, config: type[Any]) -> None:
     """Download what is missing. Whatever is complete stays as it is.
 
     :raises HostError: it is not on the model hub, or the hub's client is not installed
     """
     folder = models_dir()
-    for artifact in _artifacts(node):
+    for artifact in _artifacts(config):
         if not all(_is_there(path) for path in _paths(artifact, folder)):
             _fetch_repository(name, artifact, folder)
     for path, weights in _raft() if name == _RAFT else ():
@@ -95,8 +95,8 @@ def fetch(name: str, node: type[Any]) -> None:
             weights.get_state_dict(progress=False)
 
 
-def _artifacts(node: type[Any]) -> Sequence[Any]:
-    return getattr(node.get_config_class(), "artifacts", None) or ()
+def _artifacts(config: type[Any]) -> Sequence[Any]:
+    return getattr(config, "artifacts", None) or ()
 
 
 def _paths(artifact: Any, folder: Path) -> list[Path]:

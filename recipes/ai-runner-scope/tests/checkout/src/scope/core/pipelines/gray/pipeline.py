@@ -2,12 +2,8 @@
 
 import torch
 
-from ..shape import BasePipelineConfig, Requirements
-
-
-class Config(BasePipelineConfig):
-    pipeline_id = "gray"
-    supports_prompts = False
+from ..shape import Requirements
+from .schema import Config
 
 
 class GrayNode:

@@ -1,10 +1,6 @@
 """Made with something that the adapter does not know."""
 
-from ..shape import BasePipelineConfig
-
-
-class Config(BasePipelineConfig):
-    pipeline_id = "krea-realtime-video"
+from .schema import Config
 
 
 class KreaNode:

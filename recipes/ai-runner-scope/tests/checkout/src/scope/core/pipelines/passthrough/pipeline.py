@@ -2,13 +2,8 @@
 
 import torch
 
-from ..shape import BasePipelineConfig, Requirements
-
-
-class Config(BasePipelineConfig):
-    pipeline_id = "passthrough"
-    pipeline_name = "Passthrough"
-    supports_prompts = False
+from ..shape import Requirements
+from .schema import Config
 
 
 class PassthroughNode:

@@ -1,1 +1,3 @@
-"""A node."""
+"""A node; importing it imports torch."""
+
+from .pipeline import *  # noqa: F403

@@ -1,16 +1,9 @@
 """Three in, five out; needs a config and weights."""
 
-from typing import ClassVar
-
 import torch
 
-from ..shape import BasePipelineConfig, Repository, Requirements
-
-
-class Config(BasePipelineConfig):
-    pipeline_id = "rife"
-    supports_prompts = False
-    artifacts: ClassVar = [Repository("somebody/RIFE", ["config.json", "flow"])]
+from ..shape import Requirements
+from .schema import Config
 
 
 class RifeNode:

@@ -1,13 +1,7 @@
 """Weights that are not on the model hub; an answer that is no video."""
 
-from typing import ClassVar
-
-from ..shape import BasePipelineConfig, Drive, Requirements
-
-
-class Config(BasePipelineConfig):
-    pipeline_id = "scribble"
-    artifacts: ClassVar = [Drive("an-id", ["net.pth"], "scribble")]
+from ..shape import Requirements
+from .schema import Config
 
 
 class ScribbleNode:

@@ -1,0 +1,7 @@
+"""Parameters."""
+
+from ..shape import BasePipelineConfig
+
+
+class Config(BasePipelineConfig):
+    pipeline_id = "reward-forcing"
