@@ -174,13 +174,10 @@ def growth_mib_per_hour(lines: list[Line], name: str) -> float | None:
 def verdict(run: Run, limit: Run) -> Iterator[str]:
     """The last lines."""
     for one in (limit, run):
-        fps, p50, p95 = (
-            statistics.median(getattr(line, k) for line in one.lines) for k in ("fps", "p50_ms", "p95_ms")
-        )
-        yield (
-            f"{one.name:>12}: {fps:.1f} fps, latency p50 {p50:.0f} p95 {p95:.0f} ms (medians of {len(one.lines)} lines),"
-            f" {one.delivered} of {one.sent} frames delivered"
-        )
+        keys = ("fps", "p50_ms", "p95_ms")
+        fps, p50, p95 = (statistics.median(getattr(line, key) for line in one.lines) for key in keys)
+        yield f"{one.name:>12}: {fps:.1f} fps, latency p50 {p50:.0f} p95 {p95:.0f} ms (medians of ten seconds)"
+        yield f"{'':>12}  {one.delivered} of {one.sent} frames delivered"
     lowest = min(line.fps for line in run.lines)
     yield f"{'':>12}  slowest ten seconds {lowest:.1f} fps (aim: {AIM_FPS})"
     for name in ("runner_mib", "worker_mib"):
