@@ -108,6 +108,18 @@ def test_a_frame_that_fills_its_last_packet_is_given_in_the_silence_after_it() -
     assert demuxer.early_end_mistakes == 0
 
 
+@pytest.mark.parametrize("rubbish_bytes", [100, 700, 2000])
+def test_silence_after_rubbish_does_not_make_half_a_frame_a_whole_one(rubbish_bytes: int) -> None:
+    muxer = TsMuxer()
+    demuxer = started(muxer)
+    packets = without_length(muxer.video_unit(frame(900), 0, 0, key_frame=False))
+    rubbish = random.Random(rubbish_bytes).randbytes(rubbish_bytes).replace(b"G", b"g")
+    assert units(demuxer.feed(packets[: 2 * PACKET + 60] + rubbish, 1)) == []
+    assert units(demuxer.settle()) == []
+    later = demuxer.feed(muxer.video_unit(frame(901), 3000, 3000, key_frame=False), 2)
+    assert [(unit.data, unit.gap) for unit in units(later)] == [(frame(901), True)]
+
+
 def test_silence_in_the_middle_is_learned_from() -> None:
     """A sender that pauses between packets: one frame suffers, then silence means nothing any more."""
     muxer = TsMuxer()

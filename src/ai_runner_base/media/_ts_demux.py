@@ -299,7 +299,8 @@ class TsDemuxer:
 
 
 def _may_end_here(track: _Track) -> bool:
-    return track.open and not track.wanted_bytes and SILENCE in track.trusted
+    """Whether silence may mean that the frame is whole; where rubbish follows a packet, more of it has been lost."""
+    return track.open and not track.in_doubt and not track.wanted_bytes and SILENCE in track.trusted
 
 
 def _is_packet(buffer: bytes, at: int) -> bool:
