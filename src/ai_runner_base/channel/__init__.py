@@ -12,7 +12,7 @@ from ._wants import Want
 from .building import Built, build, packages_of
 from .conda_writer import Package
 from .host_python import HostPython
-from .mirroring import Mirrored, mirror
+from .mirroring import Mirrored, mirror, refusal
 from .package_file import PackagedPipeline, PackageFile, Parcel, read_package, with_files
 from .provider import ChannelProvider
 from .publishing import Target, publish
@@ -46,6 +46,7 @@ __all__ = [
     "provenance",
     "publish",
     "read_package",
+    "refusal",
     "requirements_of",
     "versions",
     "with_files",

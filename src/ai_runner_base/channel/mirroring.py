@@ -56,6 +56,17 @@ class Mirrored:
     fetched_bytes: int = 0
 
 
+def refusal(wants: Sequence[Want], python: HostPython) -> HostError | None:
+    """Say why no mirror on this machine can have what is wanted, as far as that shows without asking an index."""
+    from ._asks import translate
+
+    try:
+        translate(wants, python)
+    except HostError as error:
+        return error
+    return None
+
+
 def mirror(
     wants: Sequence[Want],
     channel_dir: Path,

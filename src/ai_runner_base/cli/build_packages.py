@@ -10,14 +10,25 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from ..channel import HostPython, build, given_channels, left_to_others, load, mirror, requirements_of
+from ..channel import (
+    GivenChannel,
+    HostPython,
+    build,
+    given_channels,
+    left_to_others,
+    load,
+    mirror,
+    refusal,
+    requirements_of,
+)
 from ..errors import CallerError, RunnerError
-from ..workspace import read_manifest
+from ..workspace import detect_host, read_manifest
 from ._pixiw_display import Display
 from ._pixiw_events import EventReporter
 
@@ -40,13 +51,70 @@ def main(recipes: tuple[Path, ...], output: Path, channels: tuple[str, ...], tes
     """Build RECIPES (by default those of the repository) in the right order, test them, and index the channel."""
     display = Display(0)
     reporter = EventReporter(display.handle)
-    folders = list(recipes) or _own_recipes()
     try:
-        others = list(channels) or _default_channels(folders, reporter, with_tests=test)
-        built = build(folders, output, others, reporter, run_tests=test)
+        plan = _plan(recipes, channels, reporter, with_tests=test)
+        built = build(
+            plan.folders,
+            output,
+            plan.channels,
+            reporter,
+            virtual_packages=plan.virtual_packages,
+            run_tests=test,
+        )
     finally:
         display.close()
     click.echo(f"{len(built.made)} packages built; channel: {built.url}")
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What to build, and where all else comes from.
+
+    :param virtual_packages: leaves out variants that this host cannot use; None: all are built
+    """
+
+    folders: Sequence[Path]
+    channels: Sequence[str]
+    virtual_packages: Mapping[str, str] | None = None
+
+
+def _plan(
+    recipes: Sequence[Path], channels: Sequence[str], reporter: EventReporter, *, with_tests: bool
+) -> _Plan:
+    """Take the channels that are named, else the manifest's; in an environment of pixiw its mirror behind folders."""
+    folders = list(recipes) or _own_recipes()
+    if channels:
+        return _Plan(folders, channels)
+    manifest = Path(os.environ.get("PIXI_PROJECT_MANIFEST", _ROOT / "pixi.toml"))
+    named = read_manifest(manifest).channels if manifest.is_file() else ("conda-forge",)
+    home = Path(os.environ.get("CONDA_PREFIX", "/")).parent.parent
+    if not (home / "channel").is_dir():
+        return _Plan(folders, named)
+    python, host = HostPython.current(), detect_host().virtual_packages
+    given = given_channels(named, python.subdir)
+    if not recipes:
+        folders = [f for f in folders if _can_be_fed(f, given, host, python, reporter, with_tests=with_tests)]
+    wants = requirements_of([load(folder) for folder in folders], host, with_tests=with_tests)
+    rest, bounds = left_to_others(wants, given)
+    others = mirror(rest, home / "channel" / "mirror", python, reporter, constraints=bounds)
+    return _Plan(folders, [*(channel.url for channel in given), others.url], host)
+
+
+def _can_be_fed(
+    folder: Path,
+    given: Sequence[GivenChannel],
+    host: Mapping[str, str],
+    python: HostPython,
+    reporter: EventReporter,
+    *,
+    with_tests: bool,
+) -> bool:
+    """Whether a mirror has what a recipe needs; such as CUDA it has not, and then the others are built all the same."""
+    wants = requirements_of([load(folder)], host, with_tests=with_tests)
+    error = refusal(left_to_others(wants, given)[0], python)
+    if error is not None:
+        reporter.note(f"{folder.name} is left out: {error.message}")
+    return error is None
 
 
 def _own_recipes() -> list[Path]:
@@ -59,20 +127,6 @@ def _own_recipes() -> list[Path]:
             hint="name folders with a recipe.yaml",
         )
     return found
-
-
-def _default_channels(folders: Sequence[Path], reporter: EventReporter, *, with_tests: bool) -> list[str]:
-    """The manifest's; in an environment of pixiw its mirror, made larger by what the builds need, behind folders."""
-    manifest = Path(os.environ.get("PIXI_PROJECT_MANIFEST", _ROOT / "pixi.toml"))
-    named = read_manifest(manifest).channels if manifest.is_file() else ("conda-forge",)
-    home = Path(os.environ.get("CONDA_PREFIX", "/")).parent.parent
-    if not (home / "channel").is_dir():
-        return list(named)
-    given = given_channels(named, HostPython.current().subdir)
-    wants = requirements_of([load(folder) for folder in folders], with_tests=with_tests)
-    rest, bounds = left_to_others(wants, given)
-    others = mirror(rest, home / "channel" / "mirror", HostPython.current(), reporter, constraints=bounds)
-    return [*(channel.url for channel in given), others.url]
 
 
 if __name__ == "__main__":
