@@ -99,6 +99,8 @@ async def test_a_change_takes_effect_in_the_running_stream_and_a_mistake_does_no
         said = await session.error("SyntaxError")
         assert f"src/soft_focus/pipeline.py:{line}: SyntaxError" in said
         assert "def broken(:" in said
+        inference = (await session.status())["report"]["inference_status"]  # what the page reads
+        assert inference["last_error"].endswith("def broken(:")
         seen = len(session.viewer.pictures)
         async with asyncio.timeout(LIMIT_S):
             while len(session.viewer.pictures) < seen + 10:

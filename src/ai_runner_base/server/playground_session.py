@@ -57,7 +57,7 @@ class Session:
         self._outbox: asyncio.Queue[bytes | str] = asyncio.Queue(OUTBOX_MESSAGES)
         self._wanted_params: asyncio.Queue[Params] = asyncio.Queue(1)
         self._live: BrowserStream | None = None
-        self._told_schema = False
+        self._told_schema: object = None
         self._rate = _Rate(MAX_MESSAGES_PER_S)
 
     # --- life -----------------------------------------------------------------------------------------------
@@ -238,10 +238,10 @@ class Session:
             self._tell("event", event=body["event"])
 
     def _tell_schema(self, live: BrowserStream) -> None:
-        """Describe the parameters, as soon as the worker has loaded and knows them."""
+        """Describe the parameters, as soon as the worker has loaded and knows them, and when a new one has others."""
         info = live.seat.supervisor.info
-        if info is not None and not self._told_schema:
-            self._told_schema = True
+        if info is not None and info.params_schema != self._told_schema:
+            self._told_schema = info.params_schema
             self._tell("schema", params_schema=info.params_schema, default_params=info.default_params)
 
     async def _tell_status(self, live: BrowserStream) -> None:
