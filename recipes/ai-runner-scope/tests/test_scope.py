@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from pathlib import Path
@@ -44,7 +45,12 @@ async def _through(pipeline: Scope, times: range | list[int], count: int) -> lis
 
 
 def _run(
-    monkeypatch: pytest.MonkeyPatch, name: str, story: Story, values: dict[str, Any] | None = None
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    story: Story,
+    values: dict[str, Any] | None = None,
+    *,
+    stop: bool = True,
 ) -> None:
     """One life of the pipeline with a node chosen."""
     monkeypatch.setenv("SCOPE_PIPELINE", name)
@@ -54,7 +60,8 @@ def _run(
         pipeline = Scope()
         await pipeline.initialize(**{**SIZE, "pipeline": name, **(values or {})})
         await story(pipeline)
-        await pipeline.stop()
+        if stop:
+            await pipeline.stop()
 
     asyncio.run(life())
 
@@ -127,6 +134,30 @@ def test_frames_are_copied_so_that_their_place_can_be_used_again(monkeypatch: py
         assert [int((await _get(pipeline)).frame.array.max()) for _ in range(4)] == [50, 51, 52, 53]
 
     _run(monkeypatch, "passthrough", story)
+
+
+def test_a_whole_chunk_is_there_before_anybody_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(pipeline: Scope) -> None:
+        for pts in range(8):
+            await asyncio.wait_for(pipeline.put_video_frame(_frame(pts), "stream"), 10)
+        assert [(await _get(pipeline)).frame.pts for _ in range(8)] == list(range(8))
+
+    _run(monkeypatch, "passthrough", story)
+
+
+def test_a_call_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(Scope, "_call", lambda *_: release.wait(10))
+
+    async def story(pipeline: Scope) -> None:
+        await pipeline.put_video_frame(_frame(0), "stream")
+        await asyncio.sleep(0.05)
+        asyncio.get_running_loop().call_later(3, release.set)
+        await asyncio.wait_for(pipeline.stop(), 2.5)
+        assert not release.is_set()
+        release.set()
+
+    _run(monkeypatch, "gray", story, stop=False)
 
 
 # Text: the input frame as a clock

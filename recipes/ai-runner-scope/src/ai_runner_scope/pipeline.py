@@ -18,6 +18,10 @@ from .nodes import chosen, config_class, node_class
 from .params import ScopeParams, chosen_params
 from .plan import Plan, make_plan
 
+_MOST_OUTPUTS = 64
+"""Pictures that wait to be taken: two chunks of whichever node. With more than that, no further chunk is begun."""
+_STOP_LIMIT_S = 1.0
+
 
 class Scope(Pipeline):
     """Any pipeline of scope, by its class alone: no registry, no server.
@@ -42,7 +46,7 @@ class Scope(Pipeline):
         self._running: asyncio.Task[None] | None = None
         self._pictures: deque[Any] = deque()
         self._batch_size = 0
-        self._outputs: asyncio.Queue[VideoOutput | Exception] = asyncio.Queue(maxsize=1)
+        self._outputs: asyncio.Queue[VideoOutput | Exception] = asyncio.Queue(_MOST_OUTPUTS)
 
     async def initialize(self, **params: Any) -> None:
         """Make the node."""
@@ -83,12 +87,12 @@ class Scope(Pipeline):
         return None
 
     async def stop(self) -> None:
-        """Release the node."""
+        """Release the node, unless a call keeps it: the process ends in any case."""
         if self._running is not None:
             self._running.cancel()
-            await asyncio.wait({self._running}, timeout=5)
-        await self._in_thread(self._unload)
-        self._thread.shutdown(wait=False)
+        unloading = asyncio.ensure_future(self._in_thread(self._unload))
+        await asyncio.wait({unloading}, timeout=_STOP_LIMIT_S)
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     @classmethod
     def prepare_models(cls) -> None:
@@ -142,7 +146,7 @@ class Scope(Pipeline):
     # Working
 
     async def _work(self, chunk: Chunk, request_id: str) -> None:
-        """One call; its pictures go out one at a time, at the pace at which they are taken."""
+        """One call; its pictures go out as they are taken."""
         try:
             pictures = await self._in_thread(self._call, self._plan, chunk.pictures)
             for picture, (pts, time_base) in zip(pictures, spread(chunk.times, len(pictures)), strict=True):
