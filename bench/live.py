@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import statistics
 import sys
 import threading
@@ -49,7 +50,6 @@ SIZES = ((512, 512), (1280, 720), (1920, 1080))
 AIM_P50_MS = {(512, 512): 15, (1280, 720): 25, (1920, 1080): 40}
 FPS = 30
 WARM_UP_S = 1.5
-PLAIN_PORT = 8799
 
 
 @dataclass
@@ -179,16 +179,18 @@ class Codec:
 
 
 def codec_alone(width: int, height: int) -> None:
-    """Frames on standard input, each behind its length."""
+    """Frames on standard input, each behind its length; one byte on standard output when it is ready for them."""
     codec = Codec(width, height, lambda _: None)
     codec.start()
+    sys.stdout.buffer.write(b"!")
+    sys.stdout.flush()
     while size := int.from_bytes(sys.stdin.buffer.read(4)):
         codec.pipe.write(sys.stdin.buffer.read(size))
     codec.stop()
 
 
 def codec_with_http(width: int, height: int) -> None:
-    """POST /in with the input; GET /out with the output. Nothing else of ours."""
+    """POST /in with the input; GET /out with the output. Nothing else of ours. The port comes on standard input."""
     coded: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def begin(_: web.Application) -> AsyncIterator[None]:
@@ -215,13 +217,15 @@ def codec_with_http(width: int, height: int) -> None:
     app = web.Application()
     app.cleanup_ctx.append(begin)
     app.add_routes([web.post("/in", take), web.get("/out", give)])
-    web.run_app(app, host="127.0.0.1", port=PLAIN_PORT, print=None, access_log=None)
+    port = int.from_bytes(sys.stdin.buffer.read(4))
+    web.run_app(app, host="127.0.0.1", port=port, print=None, access_log=None)
 
 
 @contextlib.asynccontextmanager
 async def limit_process(name: str, width: int, height: int) -> AsyncIterator[asyncio.subprocess.Process]:
     argv = sys.executable, __file__, "--limit", name, "--sizes", f"{width}x{height}"
-    process = await asyncio.create_subprocess_exec(*argv, stdin=asyncio.subprocess.PIPE)
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe)
     try:
         yield process
     finally:
@@ -233,6 +237,7 @@ async def measure_alone(width: int, height: int, frames: list[FrameBytes]) -> fl
     """CPU ms per frame."""
     async with limit_process("alone", width, height) as process:
         sent = 0
+        await process.stdout.readexactly(1)
 
         async def feed() -> None:
             nonlocal sent
@@ -249,7 +254,9 @@ async def measure_alone(width: int, height: int, frames: list[FrameBytes]) -> fl
 async def measure_http(width: int, height: int, frames: list[FrameBytes]) -> float:
     """CPU ms per frame."""
     async with limit_process("http", width, height) as process, aiohttp.ClientSession() as http:
-        url = f"http://127.0.0.1:{PLAIN_PORT}"
+        port = _free_port()
+        process.stdin.write(port.to_bytes(4))
+        url = f"http://127.0.0.1:{port}"
         output = await _connect(http, f"{url}/out")
         sending = asyncio.create_task(_post(http, f"{url}/in", frames))
         reading = asyncio.create_task(_read(output))
@@ -260,7 +267,13 @@ async def measure_http(width: int, height: int, frames: list[FrameBytes]) -> flo
         await sending
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
+        output.close()
     return cpu
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 async def paced(frames: list[FrameBytes]) -> AsyncIterator[bytes]:
