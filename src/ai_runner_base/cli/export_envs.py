@@ -7,12 +7,13 @@ not a command of `ai-runner`, because only a clone of the repository has the man
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
-from ..errors import HostError
+from ..errors import CallerError, HostError, RunnerError
 from ..workspace import EnvironmentPlan, Host, Manifest, read_manifest, resolve
 
 _ROOT = Path(os.environ.get("PIXI_PROJECT_ROOT", "."))
@@ -34,8 +35,29 @@ _HEAD = "# Made from pixi.toml by `pixi run export-envs`; change it there. How t
     show_default=True,
     help="Where the packages of this repository come from: a name, or the URL of a channel built here.",
 )
-def main(manifest: Path, output: Path, channel: str) -> None:
-    """Write one NAME.yml for each environment, and NAME-cuda.yml where a GPU changes what is in it."""
+@click.option(
+    "--lock", is_flag=True, help="Also NAME.PLATFORM.lock for this platform: explicit, with hashes."
+)
+@click.option(
+    "--environment",
+    "-e",
+    "only",
+    multiple=True,
+    help="Lock this environment; repeatable. Default: all that can be.",
+)
+@click.option(
+    "--lock-channel",
+    "others",
+    multiple=True,
+    help="Take all else from here, not from the manifest's channels.",
+)
+def main(
+    manifest: Path, output: Path, channel: str, lock: bool, only: tuple[str, ...], others: tuple[str, ...]
+) -> None:
+    """Write one NAME.yml for each environment, and NAME-cuda.yml where a GPU changes what is in it.
+
+    Locks name the hosts and the builds of one day, so none is kept in the repository.
+    """
     output.mkdir(parents=True, exist_ok=True)
     wanted = export(read_manifest(manifest), channel)
     for stale in {path.name for path in output.glob("*.yml")} - set(wanted):
@@ -43,6 +65,43 @@ def main(manifest: Path, output: Path, channel: str) -> None:
     for name, text in wanted.items():
         (output / name).write_text(text, encoding="utf-8")
     click.echo(f"{len(wanted)} files in {output}")
+    if lock:
+        _write_locks(read_manifest(manifest), output, channel, only, others)
+
+
+def _write_locks(
+    manifest: Manifest, output: Path, channel: str, only: Sequence[str], others: Sequence[str]
+) -> None:
+    """Lock what was asked for; what nobody asked for by name may fail without taking the rest along."""
+    from ._locks import explicit_lock, this_host
+
+    for stem, (name, cuda) in _variants(manifest).items():
+        if only and name not in only:
+            continue
+        file = output / f"{stem}.{manifest.platforms[-1].subdir}.lock"
+        file.unlink(missing_ok=True)
+        try:
+            driver = _host(manifest, cuda=cuda).virtual_packages.get("__cuda")
+            plan = resolve(manifest, name, this_host(driver))
+            channels = [channel, *(others or plan.source.channels)]
+            file.write_text(explicit_lock(plan, f"ai-runner-{stem}", file.name, channels), encoding="utf-8")
+        except CallerError as error:
+            if only:
+                raise
+            click.echo(f"{stem}: no lock: {error.message}", err=True)
+            continue
+        click.echo(f"{file}: {file.read_text().count('#sha256:')} packages")
+
+
+def _variants(manifest: Manifest) -> dict[str, tuple[str, bool]]:
+    """Environment of each file, and whether it is for a host with CUDA, by the file's name without ending."""
+    found: dict[str, tuple[str, bool]] = {}
+    for name in manifest.environments:
+        gpu, plain = resolve(manifest, name, _host(manifest, cuda=True)), _without_gpu(manifest, name)
+        found[name] = (name, plain is None)
+        if plain is not None and gpu.specs != plain.specs:
+            found[f"{name}-cuda"] = (name, True)
+    return found
 
 
 def export(manifest: Manifest, channel: str = OWN_CHANNEL) -> dict[str, str]:
@@ -54,12 +113,9 @@ def export(manifest: Manifest, channel: str = OWN_CHANNEL) -> dict[str, str]:
     :param channel: name or URL of the channel with the in-repo packages
     """
     files = {}
-    for name in manifest.environments:
-        gpu = resolve(manifest, name, _host(manifest, cuda=True))
-        plain = _without_gpu(manifest, name) or gpu
-        files[f"{name}.yml"] = _render(plain, name, channel)
-        if gpu.specs != plain.specs:
-            files[f"{name}-cuda.yml"] = _render(gpu, f"{name}-cuda", channel)
+    for stem, (name, cuda) in _variants(manifest).items():
+        plan = resolve(manifest, name, _host(manifest, cuda=cuda))
+        files[f"{stem}.yml"] = _render(plan, stem, channel)
     return files
 
 
@@ -97,4 +153,14 @@ def _quoted(text: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    code = 0
+    try:
+        main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except RunnerError as error:
+        click.echo(f"error: {error.message}\n  {error.hint}", err=True)
+        code = error.exit_code
+    sys.stdout.flush()
+    os._exit(code)  # py-rattler may crash while an interpreter ends
