@@ -41,3 +41,10 @@ async def wait_streams(run: RunnerProcess, http: aiohttp.ClientSession, count: i
     async with asyncio.timeout(15):
         while len((await run.call(http, "GET", "/streams"))[1]["streams"]) != count:
             await asyncio.sleep(0.05)
+
+
+async def wait_workers(run: RunnerProcess, http: aiohttp.ClientSession, count: int) -> None:
+    """`/health` says IDLE as soon as one of them is ready."""
+    async with asyncio.timeout(20):
+        while f'state="ready"}} {count:.1f}' not in await (await http.get(f"{run.url}/metrics")).text():
+            await asyncio.sleep(0.05)
