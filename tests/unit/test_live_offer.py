@@ -11,13 +11,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai_runner_base.server.live_offer import Slots, count_slots, describe, gpu_of
+from ai_runner_base.server.live_offer import Costs, Slots, count_slots, describe, gpu_of
 from ai_runner_base.server.live_routes import readiness
 from ai_runner_base.server.schemas import GpuInfo
 from ai_runner_base.stream import Runner, Seat
 from ai_runner_base.supervisor import WorkerState
 
 pytestmark = pytest.mark.unit
+
+
+def test_a_cost_that_was_measured_before_is_told_until_a_stream_has_a_better_one() -> None:
+    known = {"p50": 41.0, "p95": 55.0, "size": "640x480"}
+    infer = {"count": 29, "p50_ms": 30.0, "p95_ms": 33.0}
+    frames = SimpleNamespace(width=512, height=512, stages=SimpleNamespace(summary=lambda: {"infer": infer}))
+    streams = {"a": SimpleNamespace(pipeline="style", frames=frames)}
+    costs = Costs(cast(Runner, SimpleNamespace(streams=streams)), {"style": known})
+    assert costs.of("style") == known
+    infer["count"] = 30
+    assert costs.of("style") == {"p50": 30.0, "p95": 33.0, "size": "512x512"}
+    assert costs.of("noop") is None
 
 
 @dataclass
