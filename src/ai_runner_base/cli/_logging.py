@@ -72,7 +72,7 @@ def never_waiting(kept_lines: int = KEPT_LINES) -> Iterator[None]:
     before = root.handlers[:]
     try:
         writer = _Writer(sys.stderr.fileno(), kept_lines)
-    except OSError:  # not a file: nothing that could be stuck
+    except (AttributeError, OSError, ValueError):  # no file, or a closed one: nothing that could be stuck
         yield
         return
     root.handlers[:] = [_Outbox(handler.formatter, writer) for handler in before]
