@@ -70,12 +70,13 @@ class Preference:
         except RunnerError as error:
             log.warning("%s is left out: %s", item.name, error)
             return None
-        tell(f"{item.name}: {speed.fps:.0f} fps at {speed.width}x{speed.height}{self._verdict(speed)}")
+        tell(f"{item.name}: {speed.fps:.0f} fps at {speed.width}x{speed.height}{self._verdict(item, speed)}")
         return speed
 
-    def _verdict(self, speed: Speed) -> str:
+    def _verdict(self, item: InstalledPipeline, speed: Speed) -> str:
         if speed.fps >= ENOUGH_FPS:
             return ""
         busy = f" (others use {speed.others:.0%} of the processors; asked again next time)"
-        instead = f", less than {ENOUGH_FPS:g}: {self.items[-1].name} instead"
+        following = self.items[self.items.index(item) + 1]
+        instead = f", less than {ENOUGH_FPS:g}: {following.name} instead"
         return instead + (busy if speed.others > _BUSY else "")

@@ -105,7 +105,7 @@ async def serve(options: ServeOptions, catalog: Catalog, companion: Companion | 
         try:
             await _answer(app, listener)
             if trial is not None:
-                found = await signals.unless_told(trial.find(lambda line: click.echo(line, err=True)))
+                found = await signals.unless_told(trial.find(_tell))
                 if found is None:
                     return
                 pool.settle(make_seats(options.workers, [found], on_event))
@@ -151,6 +151,11 @@ async def _answer(app: web.AppRunner, listener: socket.socket) -> None:
     """Answer first, then measure and load: `/health` tells how far that is."""
     await app.setup()
     await web.SockSite(app, listener).start()
+
+
+def _tell(line: str) -> None:
+    """Standard output is for the one line that says where."""
+    click.echo(line, err=True)
 
 
 async def _start(runner: Runner, live: LiveRunner | None) -> None:

@@ -25,7 +25,7 @@ class TorchDriver:
         pinned = self._device.type == "cuda"
         host = torch.empty(size_bytes, dtype=torch.uint8, pin_memory=pinned)
         there = torch.empty(size_bytes, dtype=torch.uint8, device=self._device)
-        place = Place(host.numpy(), there, self._kind.Event(), self._kind.Event(), host)
+        place = Place(host.numpy(), there, self._event(), self._event(), host)
         self.consume(place)
         return place
 
@@ -50,6 +50,10 @@ class TorchDriver:
     def wait(self, place: Place) -> None:
         """See `Driver`."""
         place.copied.synchronize()
+
+    def _event(self) -> Any:
+        """One that a waiting thread sleeps at; the default keeps a processor busy for as long as the network runs."""
+        return torch.cuda.Event(blocking=True) if self._device.type == "cuda" else self._kind.Event()
 
     def _current(self) -> Any:
         return self._kind.current_stream(self._device)
