@@ -130,14 +130,10 @@ async def test_a_pipeline_that_is_broken_from_the_start_is_served_once_it_is_rep
     good = params.read_text()
     params.write_text(good + "1 / 0\n")
     async with client_session() as http, runner(str(folder), command="dev") as run:
+        said = f"src/soft_focus/params.py:{good.count(chr(10)) + 1}: ZeroDivisionError: division by zero"
         async with asyncio.timeout(LIMIT_S):
-            while not any("ZeroDivisionError" in line for line in run.lines):
+            while said not in run.lines:
                 await asyncio.sleep(0.05)
-        line = good.count("\n") + 1
-        assert any(
-            f"src/soft_focus/params.py:{line}: ZeroDivisionError: division by zero" in text
-            for text in run.lines
-        )
         params.write_text(good)
         await run.wait_health(http, "IDLE", LIMIT_S)
         _, answer = await run.call(http, "GET", "/pipelines")
