@@ -149,6 +149,8 @@ class Browser:
 
     def __init__(self, process: asyncio.subprocess.Process, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.process = process
+        self.preload = ""
+        """A script that every page runs before its own."""
         self._socket = socket
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -165,14 +167,16 @@ class Browser:
         return await asyncio.wait_for(answer, CALL_LIMIT_S)
 
     async def open(self, url: str = "about:blank", *, width: int = 1280, height: int = 860) -> Page:
-        """Open a tab and follow everything it does from the start."""
-        made = await self.call("Target.createTarget", {"url": "about:blank"})
+        """Open a window, so that no other page is hidden by it, and follow everything it does from the start."""
+        made = await self.call("Target.createTarget", {"url": "about:blank", "newWindow": True})
         attached = await self.call("Target.attachToTarget", {"targetId": made["targetId"], "flatten": True})
         page = self._pages[attached["sessionId"]] = Page(self, attached["sessionId"], made["targetId"])
         for domain in ("Runtime", "Page", "Network", "Log"):
             await page.call(f"{domain}.enable")
         await page.call("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=False, flatten=True)
         await page.resize(width, height)
+        if self.preload:
+            await page.call("Page.addScriptToEvaluateOnNewDocument", source=self.preload)
         if url != "about:blank":
             await page.call("Page.navigate", url=url)
             await page.wait_for("location.href !== 'about:blank' && document.readyState === 'complete'")

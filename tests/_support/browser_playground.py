@@ -93,11 +93,13 @@ async def playground(
     pipelines: tuple[SamplePipeline, ...] = (INVERT, SWAP),
     flags: tuple[str, ...] = (),
     env: dict[str, str] | None = None,
+    way: str = "jpeg",
 ) -> AsyncIterator[Playground]:
     """Start a runner that serves `pipelines`, and a browser.
 
     :param arguments: more for the runner's command line
     :param flags: more for the browser's
+    :param way: how the pages' pictures shall travel, where there is a choice: ``jpeg`` or ``webrtc``
     """
     if find_chromium() is None:
         pytest.skip("no Chromium here and it cannot be installed: apt-get install chromium")
@@ -110,4 +112,5 @@ async def playground(
         chromium(profile, *flags) as browser,
         aiohttp.ClientSession() as http,
     ):
+        browser.preload = f"if (location.protocol === 'http:') localStorage.setItem('way', '{way}')"
         yield Playground(server, browser, http)

@@ -69,7 +69,7 @@ async def test_screen_comes_back_through_the_pipeline(tmp_path: Path) -> None:
         await page.wait_for("playground.source.kind === 'screen'")
         await difference(page, "inverted", JPEG_ERROR)
         await page.evaluate(
-            "playground.source.video.srcObject.getTracks()[0].dispatchEvent(new Event('ended'))"
+            "playground.source.video.srcObject.getVideoTracks()[0].dispatchEvent(new Event('ended'))"
         )
         await page.wait_for("playground.source.kind === 'clip'")
 
@@ -176,8 +176,8 @@ async def test_switching_the_pipeline_keeps_the_picture_running(tmp_path: Path) 
               document.querySelector('#pipeline').click();
             })()"""
         )
-        await page.wait_for("document.querySelectorAll('.pipeline-option').length === 2")
-        await page.evaluate("document.querySelectorAll('.pipeline-option')[1].click()")
+        await page.wait_for("document.querySelectorAll('.menu-option').length === 2")
+        await page.evaluate("document.querySelectorAll('.menu-option')[1].click()")
         await page.wait_for("playground.lane?.pipeline === 'swap'")
         await difference(page, "swapped", JPEG_ERROR)
         gap_ms = await page.evaluate("Math.max(...gaps.slice(1).map((t, i) => t - gaps[i]))")

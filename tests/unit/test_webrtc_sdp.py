@@ -8,6 +8,7 @@ from ai_runner_base.errors import CallerError
 from ai_runner_base.webrtc._sdp import (
     as_baseline,
     has_candidates,
+    has_sound,
     parse_fragment,
     ufrag_of,
     video_codec,
@@ -65,11 +66,14 @@ def test_the_start_bitrate_stands_at_each_video_codec_and_at_no_other() -> None:
     assert with_start_bitrate(answer, 2_500_000) == expected
 
 
-def test_the_codec_of_an_answer_is_the_first_of_its_video_section() -> None:
+def test_the_codec_of_a_section_is_the_first_that_it_names() -> None:
     maps = "a=rtpmap:96 VP8/90000\r\na=rtpmap:97 H264/90000\r\n"
-    assert video_codec(f"m=audio 9 X 111\r\nm=video 9 UDP/TLS/RTP/SAVPF 97 96\r\n{maps}") == "H264"
-    assert video_codec(f"m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\n{maps}") == "VP8"
-    assert video_codec("m=audio 9 X 111\r\n") == ""
+    sound = "m=audio 9 X 111\r\na=mid:2\r\na=rtpmap:111 opus/48000/2\r\n"
+    first = f"m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=mid:0\r\n{maps}"
+    second = f"m=video 9 UDP/TLS/RTP/SAVPF 97 96\r\na=mid:1\r\n{maps}"
+    answer = f"v=0\r\n{sound}{first}{second}"
+    assert [video_codec(answer, mid) for mid in ("0", "1", "2", "3")] == ["VP8", "H264", "", ""]
+    assert (has_sound(answer), has_sound(first)) == (True, False)
 
 
 def test_a_fragment_gives_its_candidates_with_their_section() -> None:

@@ -8,6 +8,7 @@ from ai_runner_base.media import clip
 from ai_runner_base.media._audio_path import AudioMode
 from ai_runner_base.media._decoder import Decoder
 from ai_runner_base.media._devices import LiveDecoder, list_video_decoders, pick_live_decoder
+from ai_runner_base.media._edge_mark import EDGE_WRAP, read_edge_mark
 from ai_runner_base.media._file import FileEncoder
 from ai_runner_base.media._file_writer import FileOptions
 from ai_runner_base.media._fit import Fitter
@@ -35,6 +36,7 @@ from ai_runner_base.media._video_encoder import CodedFrame, VideoEncoderOptions
 from ai_runner_base.media.clip import ClipOptions, ClipSource, encode_ts_clip, read_counter, write_clip
 
 __all__ = [
+    "EDGE_WRAP",
     "MAX_JPEG_PIXELS",
     "TICKS_PER_S",
     "TIME_BASE",
@@ -74,5 +76,6 @@ __all__ = [
     "pick_live_decoder",
     "pick_live_encoder",
     "read_counter",
+    "read_edge_mark",
     "write_clip",
 ]

@@ -57,6 +57,8 @@ class AudioTranscoder:
             self._decoder.extradata = info.extradata
         if info.sample_rate:
             self._decoder.sample_rate = info.sample_rate
+        if info.codec.startswith("pcm_"):  # says nothing about itself
+            self._decoder.layout = layout_name(info.channels)
         self._encoder = encoder
         self._encoder.open(strict=False)
         self._frame_samples = encoder.frame_size or DEFAULT_FRAME_SAMPLES

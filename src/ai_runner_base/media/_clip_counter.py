@@ -104,10 +104,11 @@ def _read_at(rgb: NDArray[np.uint8], columns: list[int], rows: list[int]) -> Cli
     if min(abs(cell) for cell in cells) < MIN_CONTRAST:
         return None
     inverted = cells[0] < 0
-    return _parse([(cell > 0) != inverted for cell in cells])
+    return parse_bits([(cell > 0) != inverted for cell in cells])
 
 
-def _parse(bits: list[bool]) -> ClipMark | None:
+def parse_bits(bits: list[bool]) -> ClipMark | None:
+    """Undo `mark_bits`; None when the bits contradict each other."""
     number = int("".join("1" if bit else "0" for bit in bits[1:-1]), 2)
     value = number >> CHECK_BITS
     if number & ((1 << CHECK_BITS) - 1) != _check(value):

@@ -32,6 +32,7 @@ class LiveEncoder:
 
     :param on_bytes: data, the `Cut` when they begin a segment, and the frame's stamps (None for audio)
     :param on_coded: the same pictures just before, as plain access units on the input's timeline
+    :param on_coded_audio: each packet of Opus with its PTS in 1/90000 s, likewise; other codecs are not told
     :param on_end: once, last: None after `close`, or why no more comes
     :param audio: what the input announces, so that the first segment announces it too; audio that shows up
         later is announced in a new segment of its own
@@ -44,6 +45,7 @@ class LiveEncoder:
         *,
         on_bytes: Callable[[bytes, Cut | None, Any], None],
         on_coded: Callable[[CodedFrame], None] | None = None,
+        on_coded_audio: Callable[[bytes, int], None] | None = None,
         on_end: Callable[[RunnerError | None], None] | None = None,
         audio: AudioInfo | None = None,
         options: LiveEncoderOptions | None = None,
@@ -59,7 +61,9 @@ class LiveEncoder:
         self._changed = threading.Condition()
         self._closing = False
         self._key_wanted = False
-        self._line = LiveLine(width, height, self._options, audio, on_bytes, self.counters, on_coded)
+        self._line = LiveLine(
+            width, height, self._options, audio, on_bytes, self.counters, on_coded, on_coded_audio
+        )
         self._thread = threading.Thread(target=self._run, name=f"encode-{next(_numbers)}", daemon=True)
 
     @property

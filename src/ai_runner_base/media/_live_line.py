@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import av
@@ -64,11 +64,12 @@ class LiveLine:
         on_bytes: Callable[[bytes, Cut | None, Any], None],
         counters: EncoderCounters,
         on_coded: Callable[[CodedFrame], None] | None = None,
+        on_coded_audio: Callable[[bytes, int], None] | None = None,
     ) -> None:
         self._size = (width, height)
         self._options = options
         self._on_bytes = on_bytes
-        self._on_coded = on_coded
+        self._on_coded, self._on_coded_audio = on_coded, on_coded_audio
         self._counters = counters
         self._path = AudioPath(options.audio)
         self._muxer = TsMuxer(self._path.track(audio) if audio else None)
@@ -89,11 +90,18 @@ class LiveLine:
         return encoder.codec_name if encoder else ""
 
     def open(self) -> None:
-        """Open the encoder.
+        """Open the encoder; one that was asked for and does not open (GPUs count sessions) is done without.
 
         :raises HostError: there is none
         """
-        self._encoder = VideoEncoder(*self._size, self._options.video)
+        try:
+            self._encoder = VideoEncoder(*self._size, self._options.video)
+        except HostError as error:
+            if not self._options.video.codec:
+                raise
+            logger.warning("%s", error.message)
+            self._forget_codec()
+            self._encoder = VideoEncoder(*self._size, self._options.video)
         self._fresh_encoder = True
 
     def frame(self, job: Job, *, key_wanted: bool) -> None:
@@ -181,9 +189,14 @@ class LiveLine:
         self._counters.reopened += 1
         if self._counters.reopened > MAX_REOPENS:
             raise HostError(f"the video encoder failed {MAX_REOPENS + 1} times: {error.strerror}") from error
-        logger.warning("The video encoder failed (%s); opening a new one", error.strerror)
+        logger.warning("The video encoder %s failed (%s); opening a new one", self.codec_name, error.strerror)
         self._in_encoder.clear()
+        self._forget_codec()
         self.open()
+
+    def _forget_codec(self) -> None:
+        """From now on the one that is known to work everywhere: software, where FFmpeg has it."""
+        self._options = replace(self._options, video=replace(self._options.video, codec=None))
 
     def _send_video(self, coded: CodedFrame) -> None:
         job, jump = self._in_encoder.pop(coded.pts, (None, False))
@@ -213,6 +226,8 @@ class LiveLine:
             return
         self._last_audio_pts = pts
         self._counters.audio_packets += 1
+        if self._on_coded_audio is not None and self._muxer.audio and self._muxer.audio.codec == "opus":
+            self._on_coded_audio(data, pts)
         self._send(self._muxer.audio_unit(data, pts), None, None)
 
     def _announce(self, track: AudioTrack) -> None:

@@ -23,6 +23,7 @@ from .openapi import Route, describe
 from .options import OPTIONS, RUNNER, ServerOptions
 from .playground_ws import Playground
 from .stream_routes import stream_routes
+from .webrtc_sessions import WebrtcSessions
 
 DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("document", dict)
 METRICS = web.AppKey("metrics", metrics.Registry)
@@ -41,9 +42,10 @@ def create_app(
     app[RUNNER], app[OPTIONS] = runner, options
     app[METRICS] = metrics.registry(runner, options.version)
     live_routes.attach(app, live)
-    webrtc_routes.attach(app, runner, options.peers, options.auth_token)
+    webrtc = WebrtcSessions(runner, options.peers)
+    webrtc_routes.attach(app, webrtc, options.auth_token)
     _add_routes(app)
-    _add_playground(app, Playground(runner, options.auth_token))
+    _add_playground(app, Playground(webrtc, options.auth_token))
     if trickle is not None:
         trickle.attach(app)
     return app

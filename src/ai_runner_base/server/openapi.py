@@ -24,6 +24,7 @@ class Route:
 
     :param answer: None: what is answered is not JSON, but `content_type`
     :param body: None: nothing is taken, or `body_type`, which is not JSON
+    :param operation_id: empty: the handler's name; wanted where several paths share one
     """
 
     method: str
@@ -38,6 +39,7 @@ class Route:
     body_type: str = ""
     status: int = 200
     tags: tuple[str, ...] = field(default=())
+    operation_id: str = ""
 
 
 def describe(routes: Iterable[Route], *, with_token: bool) -> dict[str, Any]:
@@ -72,7 +74,7 @@ def describe(routes: Iterable[Route], *, with_token: bool) -> dict[str, Any]:
 
 def _operation(route: Route, with_token: bool) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": route.handler.__name__.strip("_"),
+        "operationId": route.operation_id or route.handler.__name__.strip("_"),
         "summary": route.summary,
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}

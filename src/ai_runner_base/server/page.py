@@ -24,7 +24,7 @@ _HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "camera=(self), display-capture=(self), microphone=(), geolocation=()",
+    "Permissions-Policy": "camera=(self), display-capture=(self), microphone=(self), geolocation=()",
     "Cache-Control": "no-cache",
 }
 _TYPES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,20 +13,21 @@ from ..errors import CallerError
 PROTOCOL = "ai-runner.playground.1"
 """Offered as WebSocket subprotocol; the number counts incompatible changes."""
 
-PICTURE, ACKNOWLEDGEMENT = 1, 2
+PICTURE, ACKNOWLEDGEMENT, NOTE = 1, 2, 3
 WAITING_PICTURE = 1
 _HEADER = struct.Struct("<BBHIq")
 _NO_FLAGS = 0
+MAX_SDP_CHARACTERS = 64 << 10
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class Binary(NamedTuple):
-    """A picture, or the answer to one.
+    """A picture, the answer to one, or a note about one that goes by WebRTC.
 
     :param seq: the frame's number in the stream; 0 when unknown, and in pictures from the page
     :param time_us: when the page took the input picture, on its own clock
-    :param jpeg: empty in an acknowledgement
+    :param jpeg: in pictures only
     """
 
     kind: int
@@ -64,6 +65,41 @@ class Start(BaseModel):
     pipeline: str = Field("", max_length=200)
     params: dict[str, Any] = Field(default_factory=dict)
     token: str = Field("", max_length=1000)
+
+
+class Watch(BaseModel):
+    """First message of a page that only looks: at which stream."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: str = Field(pattern="^watch$")
+    stream: str = Field(max_length=200)
+    token: str = Field("", max_length=1000)
+
+
+class Offer(BaseModel):
+    """A WebRTC offer. `n` comes back with the answer."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    n: int
+    sdp: str = Field(max_length=MAX_SDP_CHARACTERS)
+
+
+class Candidates(BaseModel):
+    """A trickle ICE fragment (RFC 8840)."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    sdp: str = Field(max_length=MAX_SDP_CHARACTERS)
+
+
+class Way(BaseModel):
+    """How results shall come."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    way: Literal["jpeg", "webrtc"]
 
 
 class Params(BaseModel):

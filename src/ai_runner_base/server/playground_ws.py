@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+
 from aiohttp import WSCloseCode, web
 
-from ..stream import Runner
-from .access import check_origin
-from .playground_messages import PROTOCOL
+from ..errors import CallerError
+from .access import check_origin, same_token
+from .playground_messages import PROTOCOL, Start, Watch, parse, parse_json
 from .playground_session import Session
+from .playground_watch import WatchSession
+from .playground_wire import Wire
+from .webrtc_sessions import WebrtcSessions
+
+log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 32
 MAX_MESSAGE_BYTES = 8 << 20
@@ -15,6 +23,8 @@ HEARTBEAT_S = 2.0
 """A cut line is noticed after one and a half of these; a closed or killed browser at once."""
 CLOSE_LIMIT_S = 1.0
 """How long a page may take to answer that the connection is being closed."""
+START_LIMIT_S = 5.0
+WRONG_TOKEN_PAUSE_S = 0.5
 
 
 class Playground:
@@ -23,8 +33,8 @@ class Playground:
     :param auth_token: asked for in each session's first message when not empty
     """
 
-    def __init__(self, runner: Runner, auth_token: str) -> None:
-        self._runner, self._auth_token = runner, auth_token
+    def __init__(self, webrtc: WebrtcSessions, auth_token: str) -> None:
+        self._webrtc, self._auth_token = webrtc, auth_token
         self._open: set[web.WebSocketResponse] = set()
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
@@ -42,10 +52,42 @@ class Playground:
         await socket.prepare(request)
         self._open.add(socket)
         try:
-            await Session(socket, self._runner, self._auth_token).run()
+            await self._carry(Wire(socket))
         finally:
             self._open.discard(socket)
         return socket
+
+    async def _carry(self, wire: Wire) -> None:
+        try:
+            first = await self._admit(wire)
+        except CallerError as error:
+            await wire.refuse("invalid", error)
+            return
+        try:
+            if isinstance(first, Watch):
+                await WatchSession(wire, self._webrtc).run(first)
+            elif first is not None:
+                await Session(wire, self._webrtc).run(first)
+        except CallerError as error:
+            log.warning("the page broke the protocol: %s", error)
+            await wire.refuse("protocol", error)
+
+    async def _admit(self, wire: Wire) -> Start | Watch | None:
+        """Wait for the first message; None when the page has been told no, or has gone.
+
+        :raises CallerError: it cannot be understood
+        """
+        text = await wire.first(START_LIMIT_S)
+        if text is None:
+            return None
+        message = parse_json(text)
+        first = parse(Watch, message) if message.get("type") == "watch" else parse(Start, message)
+        if same_token(first.token, self._auth_token):
+            return first
+        await asyncio.sleep(WRONG_TOKEN_PAUSE_S)
+        words = "wrong token" if first.token else "this runner asks for a token"
+        await wire.refuse("token", CallerError(words))
+        return None
 
     async def close_all(self, _app: web.Application) -> None:
         """End all sessions, as the server shuts down."""

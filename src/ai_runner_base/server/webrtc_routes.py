@@ -10,8 +10,6 @@ from typing import Any, Final
 from aiohttp import web
 
 from ..errors import CallerError, CapacityError
-from ..stream import Runner
-from ..webrtc import PeerOptions
 from .access import check_origin, same_token
 from .openapi import Route
 from .stream_routes import find_stream
@@ -35,9 +33,6 @@ def webrtc_routes() -> list[Route]:
     """Return the documented routes."""
     tags = ("webrtc",)
     refused = (400, 401, 403, 406, 409, 415, 500, 501, 503)
-    session = (401, 404)
-    patch: dict[str, Any] = {"needs_token": True, "tags": tags, "status": 204, "body_type": FRAGMENT}
-    patch["errors"] = (*session, 400, 412, 415)
     sdp: dict[str, Any] = {
         "content_type": SDP,
         "body_type": SDP,
@@ -45,14 +40,11 @@ def webrtc_routes() -> list[Route]:
         "status": 201,
         "tags": tags,
     }
-    own: dict[str, Any] = {"needs_token": True, "tags": tags}
     return [
         Route("POST", "/whip/{pipeline}", whip, "Publish video to a pipeline (WHIP)", errors=refused, **sdp),
-        Route("PATCH", "/whip/{pipeline}/{session}", whip_patch, "Trickle ICE", **patch),
-        Route("DELETE", "/whip/{pipeline}/{session}", whip_delete, "End a publisher", errors=session, **own),
+        *_session_routes("whip", "pipeline", "publisher"),
         Route("POST", "/whep/{stream}", whep, "Play a stream's output (WHEP)", errors=(*refused, 404), **sdp),
-        Route("PATCH", "/whep/{stream}/{session}", whep_patch, "Trickle ICE", **patch),
-        Route("DELETE", "/whep/{stream}/{session}", whep_delete, "End a viewer", errors=session, **own),
+        *_session_routes("whep", "stream", "viewer"),
         Route(
             "GET",
             "/streams/{id}/output.ts",
@@ -66,9 +58,36 @@ def webrtc_routes() -> list[Route]:
     ]
 
 
-def attach(app: web.Application, runner: Runner, options: PeerOptions, auth_token: str) -> None:
+def _session_routes(kind: str, about: str, who: str) -> list[Route]:
+    """Return what can be done with one session, which is the same for both kinds."""
+    path, errors = f"/{kind}/{{{about}}}/{{session}}", (401, 404)
+    common: dict[str, Any] = {"needs_token": True, "tags": ("webrtc",)}
+    return [
+        Route(
+            "PATCH",
+            path,
+            patch_session,
+            "Trickle ICE",
+            errors=(*errors, 400, 412, 415),
+            status=204,
+            body_type=FRAGMENT,
+            operation_id=f"{kind}_patch",
+            **common,
+        ),
+        Route(
+            "DELETE",
+            path,
+            delete_session,
+            f"End a {who}",
+            errors=errors,
+            operation_id=f"{kind}_delete",
+            **common,
+        ),
+    ]
+
+
+def attach(app: web.Application, sessions: WebrtcSessions, auth_token: str) -> None:
     """Give the handlers what they work with."""
-    sessions = WebrtcSessions(runner, options)
     app[_SESSIONS], app[_TOKEN] = sessions, auth_token
 
     async def close(_app: web.Application) -> None:
@@ -99,16 +118,6 @@ async def whip(request: web.Request) -> web.Response:
     return _created(request, "whip", session)
 
 
-async def whip_patch(request: web.Request) -> web.Response:
-    """Take further candidates of a publisher."""
-    return await _patch(request, "pipeline")
-
-
-async def whip_delete(request: web.Request) -> web.Response:
-    """End a publisher, and with it its stream."""
-    return await _delete(request, "pipeline")
-
-
 # --- viewers --------------------------------------------------------------------------------------------------
 
 
@@ -119,14 +128,37 @@ async def whep(request: web.Request) -> web.Response:
     return _created(request, "whep", session)
 
 
-async def whep_patch(request: web.Request) -> web.Response:
-    """Take further candidates of a viewer."""
-    return await _patch(request, "stream")
+# --- sessions of both -----------------------------------------------------------------------------------------
 
 
-async def whep_delete(request: web.Request) -> web.Response:
-    """End a viewer."""
-    return await _delete(request, "stream")
+async def patch_session(request: web.Request) -> web.Response:
+    """Take further candidates of a peer."""
+    session = _session(request)
+    wanted = request.headers.get("If-Match", "*")
+    if wanted not in ("*", _etag(session)):
+        raise web.HTTPPreconditionFailed(
+            text="ICE restarts are not supported; DELETE the session and POST again"
+        )
+    await session.peer.add_candidates(await _body(request, FRAGMENT))
+    return web.Response(status=204)
+
+
+async def delete_session(request: web.Request) -> web.Response:
+    """End a peer; a publisher's stream ends with it."""
+    await _session(request).peer.aclose("ended by request")
+    return web.Response(status=200)
+
+
+def _session(request: web.Request) -> Session:
+    """Return the session that the path names, under the pipeline or stream that it belongs to."""
+    about = request.match_info.get("pipeline") or request.match_info["stream"]
+    session = request.app[_SESSIONS].find(request.match_info["session"], about)
+    if session is None:
+        raise web.HTTPNotFound(text="no such session; it has ended, or never was")
+    return session
+
+
+# --- MPEG-TS --------------------------------------------------------------------------------------------------
 
 
 async def output_ts(request: web.Request) -> web.StreamResponse:
@@ -170,30 +202,6 @@ def _created(request: web.Request, kind: str, session: Session) -> web.Response:
 
 def _etag(session: Session) -> str:
     return f'"{session.id[:8]}"'
-
-
-async def _patch(request: web.Request, about: str) -> web.Response:
-    session = _session(request, about)
-    wanted = request.headers.get("If-Match", "*")
-    if wanted not in ("*", _etag(session)):
-        raise web.HTTPPreconditionFailed(
-            text="ICE restarts are not supported; DELETE the session and POST again"
-        )
-    await session.peer.add_candidates(await _body(request, FRAGMENT))
-    return web.Response(status=204)
-
-
-async def _delete(request: web.Request, about: str) -> web.Response:
-    session = _session(request, about)
-    await session.peer.aclose("ended by request")
-    return web.Response(status=200)
-
-
-def _session(request: web.Request, about: str) -> Session:
-    session = request.app[_SESSIONS].find(request.match_info["session"], request.match_info[about])
-    if session is None:
-        raise web.HTTPNotFound(text="no such session; it has ended, or never was")
-    return session
 
 
 async def _body(request: web.Request, content_type: str) -> str:

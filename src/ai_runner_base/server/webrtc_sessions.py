@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from ..errors import CallerError, RunnerError
 from ..stream import (
     PUBLISHED_URL,
+    BrowserStream,
     Output,
     PublishedStream,
     Runner,
@@ -75,7 +76,7 @@ class Session:
     """One peer.
 
     :param id: secret; whoever knows it may end the session, given the token
-    :param about: the pipeline of a publisher, the stream of a viewer, as in its address
+    :param about: the pipeline of a publisher, the stream of a viewer, as in its address; empty: it has none
     """
 
     id: str
@@ -89,8 +90,7 @@ class WebrtcSessions:
     """Opens sessions, finds them by id, and forgets them when their connection ends."""
 
     def __init__(self, runner: Runner, options: PeerOptions) -> None:
-        self.options = options
-        self._runner = runner
+        self.options, self.runner = options, runner
         self._sessions: dict[str, Session] = {}
         self._vp8: WeakValueDictionary[Output, FrameSource] = WeakValueDictionary()
         self.publishers = self.viewers = 0
@@ -105,14 +105,12 @@ class WebrtcSessions:
 
         :raises RunnerError: no capacity, no such pipeline, refused parameters, a bad offer, no WebRTC here
         """
-        if wanted.stream in self._runner.streams:
+        if wanted.stream in self.runner.streams:
             raise TakenError(
                 f"a stream {wanted.stream!r} is live", hint="end it first, or choose another name"
             )
         peers = await asyncio.to_thread(load)
-        if self.publishers >= MAX_PUBLISHERS:
-            raise TooManyError(f"{MAX_PUBLISHERS} publishers are connected already")
-        self.publishers += 1
+        self._count_publisher()
         id, joint = _new_id(), _Joint()
 
         def on_closed(reason: str) -> None:
@@ -120,7 +118,13 @@ class WebrtcSessions:
             self._sessions.pop(id, None)
             joint.close(reason)
 
-        peer = peers.Publisher(self.options, joint.put, on_closed, start_bitrate_bps=wanted.bitrate_bps)
+        peer = peers.Publisher(
+            self.options,
+            joint.put,
+            on_closed,
+            on_sound=joint.put_sound,
+            start_bitrate_bps=wanted.bitrate_bps,
+        )
         answer = await _negotiate(peer, offer, on_closed)
         try:
             stream = await self._start(wanted, peer, joint)
@@ -143,7 +147,7 @@ class WebrtcSessions:
             params=wanted.params,
             stream_id=wanted.stream,
         )
-        stream = await self._runner.start_stream(request, connect)
+        stream = await self.runner.start_stream(request, connect)
         if joint.reason:
             stream.stop(joint.reason)
         return stream
@@ -165,12 +169,46 @@ class WebrtcSessions:
             self.viewers -= 1
             self._sessions.pop(id, None)
 
-        fallback = self._vp8.get(stream.output)
-        if fallback is None:
-            fallback = self._vp8[stream.output] = peers.Vp8Source(stream.output)
+        fallback = self._fallback(peers, stream.output)
         peer = peers.Viewer(self.options, stream.output, on_closed, fallback)
         answer = await _negotiate(peer, offer, on_closed)
         return self._keep(Session(id, stream.id, peer, answer, stream.id))
+
+    async def exchange(
+        self, live: BrowserStream, offer: str, on_rtp_origin: Callable[[int], None]
+    ) -> Session:
+        """Connect the page of a stream, both ways; it counts as a publisher.
+
+        :param on_rtp_origin: see `webrtc.Peers.Exchange`
+        :raises RunnerError: too many publishers, a bad offer, no WebRTC here
+        """
+        peers = await asyncio.to_thread(load)
+        self._count_publisher()
+        id, output = _new_id(), live.sink.watched.output
+
+        def on_closed(_reason: str) -> None:
+            self.publishers -= 1
+            self._sessions.pop(id, None)
+
+        peer = peers.Exchange(
+            self.options,
+            output,
+            on_closed,
+            self._fallback(peers, output),
+            on_frame=live.source.put_frame,
+            on_sound=live.source.put_sound,
+            on_rtp_origin=on_rtp_origin,
+            start_bitrate_bps=live.bitrate_bps,
+        )
+        answer = await _negotiate(peer, offer, on_closed)
+        return self._keep(Session(id, "", peer, answer, live.stream.id))
+
+    def _fallback(self, peers: Any, output: Output) -> FrameSource:
+        """Return the output in VP8, the same one for all."""
+        found = self._vp8.get(output)
+        if found is None:
+            found = self._vp8[output] = peers.Vp8Source(output)
+        return found
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -183,6 +221,11 @@ class WebrtcSessions:
             yield
         finally:
             self.viewers -= 1
+
+    def _count_publisher(self) -> None:
+        if self.publishers >= MAX_PUBLISHERS:
+            raise TooManyError(f"{MAX_PUBLISHERS} publishers are connected already")
+        self.publishers += 1
 
     def _count_viewer(self) -> None:
         if self.viewers >= MAX_VIEWERS:
@@ -208,6 +251,10 @@ class _Joint:
     def put(self, frame: Any, received_ns: int) -> None:
         if self.live is not None:
             self.live.source.put(frame, received_ns)
+
+    def put_sound(self, frame: Any, received_ns: int) -> None:
+        if self.live is not None:
+            self.live.source.put_sound(frame, received_ns)
 
     def close(self, reason: str) -> None:
         self.reason = reason

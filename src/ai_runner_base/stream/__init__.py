@@ -2,9 +2,10 @@
 
 from ._meters import BOUNDS_MS, Histogram
 from .browser import BROWSER_URL, BrowserStream
-from .browser_ends import BrowserResult
 from .connect import Connector, LiveStream
 from .job import FileJob, JobProgress, JobResult
+from .jpeg_sender import BrowserResult
+from .jpeg_watch import JpegWatch
 from .output import Output
 from .pool import OnDemand, Pool, Seat
 from .published import PUBLISHED_URL, PublishedStream, encoder_options
@@ -23,6 +24,7 @@ __all__ = [
     "Histogram",
     "JobProgress",
     "JobResult",
+    "JpegWatch",
     "LiveStream",
     "OnDemand",
     "Output",

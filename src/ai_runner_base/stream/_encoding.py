@@ -1,4 +1,7 @@
-"""The half of a sink that encodes: the same for all whose output is live H.264, whoever gets the bytes."""
+"""The half of a sink that encodes: the same for all whose output is live H.264, whoever gets the bytes.
+
+Whatever it encodes can also be watched (`output`), by any number, at no further cost.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ from fractions import Fraction
 from typing import Any
 
 from ..errors import RunnerError
-from ..media import AudioPacket, CodedFrame, Cut, LiveEncoder, LiveEncoderOptions, MediaInfo
+from ..media import AudioPacket, Cut, LiveEncoder, LiveEncoderOptions, MediaInfo
 from ..supervisor import Stamps
 from ._ends import Pixels
+from .output import Output
 
 STOP_LIMIT_S = 2.0
 
@@ -22,16 +26,11 @@ class EncodingSink(abc.ABC):
 
     :param options: how to encode
     :param on_failed: called on the event loop, with the reason, when there will be no more output
-    :param on_coded: called on the encode thread with each coded picture
     """
 
-    def __init__(
-        self,
-        options: LiveEncoderOptions,
-        on_failed: Callable[[str], None],
-        on_coded: Callable[[CodedFrame], None] | None = None,
-    ) -> None:
-        self._options, self._on_failed, self._on_coded = options, on_failed, on_coded
+    def __init__(self, options: LiveEncoderOptions, on_failed: Callable[[str], None]) -> None:
+        self.output = Output(self.request_key_frame)
+        self._options, self._on_failed = options, on_failed
         self._loop = asyncio.get_running_loop()
         self._encoder: LiveEncoder | None = None
         self._on_sent: Callable[[Stamps], None] = lambda _: None
@@ -46,8 +45,9 @@ class EncodingSink(abc.ABC):
             self._encoder = LiveEncoder(
                 width,
                 height,
-                on_bytes=self._on_bytes,
-                on_coded=self._on_coded,
+                on_bytes=self._spread,
+                on_coded=self.output.take_frame,
+                on_coded_audio=self.output.take_sound,
                 on_end=self._on_end,
                 audio=info.audio,
                 options=self._options,
@@ -74,13 +74,19 @@ class EncodingSink(abc.ABC):
             self._encoder.request_key_frame()
 
     async def _close_encoder(self) -> None:
-        """Encode what waits; `_on_bytes` is not called any more after this."""
+        """Encode what waits; `_on_bytes` is not called any more after this. Then the watchers are told."""
         if self._encoder is not None:
             await asyncio.to_thread(self._encoder.close, STOP_LIMIT_S)
+        self._loop.call_soon(self.output.close)
 
     def _encoder_status(self) -> dict[str, Any]:
         encoder = self._encoder
-        return {"encoder": encoder.encoded_by, **asdict(encoder.counters)} if encoder else {}
+        running = {"encoder": encoder.encoded_by, **asdict(encoder.counters)} if encoder else {}
+        return {"watchers": self.output.watchers, **running}
+
+    def _spread(self, data: bytes, cut: Cut | None, stamps: Stamps | None) -> None:
+        self.output.take_bytes(data, cut)
+        self._on_bytes(data, cut, stamps)
 
     @abc.abstractmethod
     def _on_bytes(self, data: bytes, cut: Cut | None, stamps: Stamps | None) -> None:

@@ -1,14 +1,15 @@
-"""A browser as the two ends of a stream: JPEG pictures in, JPEG pictures out, over any carrier of messages.
+"""A browser as the two ends of a stream: pictures in, pictures out, as JPEG over any carrier of messages or by WebRTC.
 
 Newest wins on both sides, and nothing here can grow: one picture waits to be decoded, one waits to be encoded,
 and a `Window` keeps what is on the wire from becoming a queue. Times are the page's own clock in microseconds; a
-result comes back with its input's time, so that the page can measure the whole way with one clock.
+result comes back with its input's time, so that the page can measure the whole way with one clock. The page may
+change between the two ways at any picture; others watch what is encoded for
+WebRTC, which costs nothing while nobody does.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -16,15 +17,25 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from ..errors import RunnerError
-from ..media import AudioPacket, JpegDecoder, JpegEncoder, MediaInfo, Picture, VideoInfo
+import av
+
+from ..errors import CallerError, RunnerError
+from ..media import (
+    EDGE_WRAP,
+    AudioPacket,
+    JpegDecoder,
+    LiveEncoderOptions,
+    MediaInfo,
+    Picture,
+    VideoInfo,
+    read_edge_mark,
+)
 from ..supervisor import Stamps, WorkerOutput
 from ._ends import Feed, Pixels
-from ._window import Window
+from ._newest import NewestSource
+from .jpeg_sender import BrowserResult, JpegSender, Waiting
+from .published import WatchedSink
 
-log = logging.getLogger(__name__)
-
-STOP_LIMIT_S = 2.0
 MICROSECONDS = Fraction(1, 1_000_000)
 
 
@@ -39,30 +50,31 @@ class SourceCounters:
     """A newer picture came before this one was decoded."""
     out_of_order: int = 0
     invalid: int = 0
-    """Not a JPEG, damaged, or too large."""
+    """Not a JPEG, damaged, too large, or without a readable mark."""
 
 
-class BrowserSource:
-    """Decodes the newest picture that a page has sent.
+class _Coming(NamedTuple):
+    """A picture on its way in: a JPEG with its time, or a frame whose mark tells it."""
 
-    :param on_taken: called on the event loop with a picture's time once it waits no longer: another may come
+    data: bytes | av.VideoFrame
+    time_us: int
+    received_ns: int
+
+
+class BrowserSource(NewestSource[_Coming]):
+    """Takes the newest picture that a page has sent.
+
+    :param on_taken: called on the event loop with a JPEG's time once it waits no longer: another may come
     """
 
     def __init__(self, on_taken: Callable[[int], None] = lambda _: None) -> None:
+        super().__init__()
         self.counters = SourceCounters()
         self._on_taken = on_taken
         self._loop = asyncio.get_running_loop()
-        self._changed = threading.Condition()
-        self._waiting: tuple[bytes, int, int] | None = None
-        self._closed = False
-        self._thread: threading.Thread | None = None
+        self._decoder = JpegDecoder()
         self._last_us = -1
         self._complaint = ""
-
-    def start(self, feed: Feed) -> None:
-        """Begin decoding on a thread of its own."""
-        self._thread = threading.Thread(target=self._run, args=(feed,), name="decode browser")
-        self._thread.start()
 
     # --- on the event loop ----------------------------------------------------------------------------------
 
@@ -78,20 +90,22 @@ class BrowserSource:
             self._on_taken(time_us)
             return
         self._last_us = time_us
-        with self._changed:
-            replaced, self._waiting = self._waiting, (jpeg, time_us, time.monotonic_ns())
-            self._changed.notify()
+        self._take(_Coming(jpeg, time_us, time.monotonic_ns()))
+
+    def put_frame(self, frame: av.VideoFrame, received_ns: int) -> None:
+        """Take a decoded picture, which has margins with the page's time; it replaces one that still waits."""
+        self.counters.received += 1
+        self._take(_Coming(frame, 0, received_ns))
+
+    def _take(self, new: _Coming) -> None:
+        replaced = self._keep_newest(new)
         if replaced is not None:
             self.counters.replaced += 1
-            self._on_taken(replaced[1])
+            self._tell_taken(replaced)
 
-    async def aclose(self) -> None:
-        """Stop decoding; the end of the source is not the end of the stream."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join, STOP_LIMIT_S)
+    def _tell_taken(self, picture: _Coming) -> None:
+        if isinstance(picture.data, bytes):
+            self._on_taken(picture.time_us)
 
     def status(self) -> dict[str, Any]:
         """Return counters, and why the last bad picture was bad."""
@@ -99,63 +113,45 @@ class BrowserSource:
 
     # --- on the thread --------------------------------------------------------------------------------------
 
-    def _run(self, feed: Feed) -> None:
-        decoder = JpegDecoder()
-        failure: Exception | None = None
+    def _give(self, feed: Feed, item: _Coming) -> None:
         try:
-            while (waiting := self._next()) is not None:
-                self._decode(decoder, feed, *waiting)
-                self._loop.call_soon_threadsafe(self._on_taken, waiting[1])
-        except Exception as error:
-            log.exception("the browser's pictures cannot be taken any more")
-            failure = error
-        feed.on_end(failure)
-
-    def _next(self) -> tuple[bytes, int, int] | None:
-        with self._changed:
-            while self._waiting is None and not self._closed:
-                self._changed.wait()
-            waiting, self._waiting = self._waiting, None
-            return None if self._closed else waiting
-
-    def _decode(self, decoder: JpegDecoder, feed: Feed, jpeg: bytes, time_us: int, received_ns: int) -> None:
-        try:
-            frame = decoder.decode(jpeg)
+            decoded = self._decode(item)
         except RunnerError as error:
             self.counters.invalid += 1
             self._complaint = str(error)
-            return
+        else:
+            if decoded is not None:
+                self._show(feed, *decoded, item.received_ns)
+        self._loop.call_soon_threadsafe(self._tell_taken, item)
+
+    def _decode(self, item: _Coming) -> tuple[av.VideoFrame, int] | None:
+        """Return a picture and its time; None for one that a browser has sent again."""
+        if isinstance(item.data, bytes):
+            return self._decoder.decode(item.data), item.time_us
+        time_us = self._marked_time(item.data)
+        if time_us <= self._last_us:
+            self.counters.out_of_order += 1
+            return None
+        self._last_us = time_us
+        return item.data, time_us
+
+    def _show(self, feed: Feed, frame: av.VideoFrame, time_us: int, received_ns: int) -> None:
         if not self.counters.decoded:
-            feed.on_info(MediaInfo("browser", VideoInfo("mjpeg", frame.width, frame.height), None))
+            feed.on_info(MediaInfo("browser", VideoInfo("", frame.width, frame.height), None))
         self.counters.decoded += 1
-        now_ns = time.monotonic_ns()
-        feed.on_video(Picture(frame, time_us, MICROSECONDS, True, received_ns, now_ns))
+        self._clock.picture(time_us * MICROSECONDS, received_ns)
+        feed.on_video(Picture(frame, time_us, MICROSECONDS, True, received_ns, time.monotonic_ns()))
 
+    def _marked_time(self, frame: av.VideoFrame) -> int:
+        """Read the page's milliseconds, of which the mark has the lower bits.
 
-@dataclass(frozen=True, slots=True)
-class BrowserResult:
-    """One picture for the page.
-
-    :param time_us: of the input picture that it was made from, on the page's clock
-    :param seq: the frame's number (`WorkerOutput.seq`); 0 when unknown
-    :param is_waiting_picture: shown because no worker was there, or made by the pipeline while it loads: its age
-        says nothing about the pipeline
-    """
-
-    jpeg: bytes
-    time_us: int
-    seq: int
-    is_waiting_picture: bool
-
-
-@dataclass(slots=True)
-class SinkCounters:
-    """Running totals; read from any thread."""
-
-    sent: int = 0
-    sent_bytes: int = 0
-    replaced: int = 0
-    """A newer picture came before the page was ready for this one."""
+        :raises CallerError: they cannot be read
+        """
+        value_ms = read_edge_mark(frame)
+        if value_ms is None:
+            raise CallerError(f"a picture of {frame.width}x{frame.height} whose mark cannot be read")
+        last_ms, half = max(0, self._last_us // 1000), EDGE_WRAP // 2
+        return int(1000 * (last_ms + (value_ms - last_ms + half) % EDGE_WRAP - half))
 
 
 class _Announced(NamedTuple):
@@ -164,46 +160,41 @@ class _Announced(NamedTuple):
     is_loading_frame: bool
 
 
-@dataclass(slots=True)
-class _Waiting:
-    pixels: Pixels
-    time_us: int
-    seq: int
-    stamps: Stamps | None
-    done: Callable[[], None]
-
-
 class BrowserSink:
-    """Encodes the newest picture whenever the page has room for one.
+    """Gives results to the page, as JPEG or as a note beside WebRTC, and to all who watch.
 
-    :param send: called on the event loop with each picture; `acknowledged` answers it
+    :param send: called on the event loop with each picture, or with a note about one that `watched` encodes
+    :param options: how to encode for `watched`
     :param on_failed: called on the event loop when no more pictures will come
     """
 
     def __init__(
-        self, send: Callable[[BrowserResult], None], on_failed: Callable[[str], None] = lambda _: None
+        self,
+        send: Callable[[BrowserResult], None],
+        options: LiveEncoderOptions,
+        on_failed: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.counters = SinkCounters()
-        self._send, self._on_failed = send, on_failed
+        self.jpeg = JpegSender(send, on_failed)
+        self.watched = WatchedSink(options, on_failed)
+        self._wants_jpeg = True
+        self._send = send
         self._loop = asyncio.get_running_loop()
-        self._changed = threading.Condition()
-        self._window = Window()
-        self._waiting: _Waiting | None = None
-        self._closed = False
+        self._begin: tuple[int, int, MediaInfo] | None = None
         self._announced = _Announced(0, 0, False)
-        self._on_sent: Callable[[Stamps], None] = lambda _: None
-        self._thread: threading.Thread | None = None
-
-    # --- the stream's side ----------------------------------------------------------------------------------
 
     def start(self, on_sent: Callable[[Stamps], None]) -> None:
-        """Begin encoding on a thread of its own."""
-        self._on_sent = on_sent
-        self._thread = threading.Thread(target=self._run, name="encode browser")
-        self._thread.start()
+        """Begin encoding JPEG on a thread of its own."""
+        self.jpeg.on_sent = on_sent
+        self.jpeg.start()
+        self.watched.start(on_sent)
 
     def begin(self, width: int, height: int, info: MediaInfo) -> None:
-        """Do nothing: each JPEG tells its own size."""
+        """Note the size. The encoder for watchers is opened when there is one."""
+        self._begin = width, height, info
+
+    def use_jpeg(self, wanted: bool) -> None:
+        """Say whether the page wants JPEG; else it watches `watched`, and is told about its pictures only."""
+        self._wants_jpeg = wanted
 
     def announce(self, output: WorkerOutput) -> None:
         """Learn about the result that is submitted next. On the event loop."""
@@ -213,78 +204,57 @@ class BrowserSink:
     def submit(
         self, pixels: Pixels, pts: int, time_base: Fraction, stamps: Stamps | None, done: Callable[[], None]
     ) -> None:
-        """Take a picture; it replaces one that still waits."""
+        """Take a picture. Towards the page, it replaces one that still waits."""
         time_us, known = _microseconds(pts, time_base), self._announced
         seq, is_loading = (known.seq, known.is_loading_frame) if known.time_us == time_us else (0, False)
-        new = _Waiting(pixels, time_us, seq, None if is_loading else stamps, done)
-        with self._changed:
-            replaced, self._waiting = self._waiting, new
-            if self._closed:
-                replaced, self._waiting = new, None
-            self._changed.notify()
-        if replaced is not None:
-            self.counters.replaced += 1
-            replaced.done()
+        stamps = None if is_loading else stamps
+        jpeg, watched = self._wants_jpeg, self._is_watched()
+        if not jpeg:
+            note = BrowserResult(b"", time_us, seq, stamps is None)
+            self._loop.call_soon_threadsafe(self._send, note)
+        done = _after(int(jpeg) + int(watched), done)
+        if watched:
+            self.watched.submit(pixels, pts, time_base, None if jpeg else stamps, done)
+        if jpeg:
+            self.jpeg.put(Waiting(pixels, time_us, seq, stamps, done))
+
+    def _is_watched(self) -> bool:
+        if not self.watched.output.watchers or self._begin is None:
+            return False
+        self.watched.begin(*self._begin)
+        return True
 
     def submit_audio(self, packet: AudioPacket) -> None:
-        """Leave audio out: the page plays none."""
+        """Take one audio packet, for those who watch."""
+        if self.watched.output.watchers:
+            self.watched.submit_audio(packet)
 
     async def aclose(self) -> None:
-        """Stop; what still waits is left out, as the page is gone or going."""
-        with self._changed:
-            self._closed = True
-            waiting, self._waiting = self._waiting, None
-            self._changed.notify()
-        if waiting is not None:
-            waiting.done()
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join, STOP_LIMIT_S)
+        """Stop; a picture that still waits for the page is left out, as the page is gone or going."""
+        await asyncio.gather(self.jpeg.aclose(), self.watched.aclose())
 
     def status(self) -> dict[str, Any]:
-        """Return counters and how much may be on the wire."""
-        window = {"window": self._window.limit, "in_flight": self._window.in_flight}
-        return {"kind": "browser", **asdict(self.counters), **window}
+        """Return counters of both ways, and which one the page uses."""
+        way = "jpeg" if self._wants_jpeg else "webrtc"
+        return {**self.watched.status(), "kind": "browser", "way": way, **self.jpeg.status()}
 
-    # --- the page's side, on the event loop -----------------------------------------------------------------
 
-    def acknowledged(self) -> None:
-        """Note that the page has the oldest picture that it had not yet."""
-        with self._changed:
-            self._window.answered(time.monotonic())
-            self._changed.notify()
+def _after(count: int, done: Callable[[], None]) -> Callable[[], None]:
+    """Return what calls `done` when it has been called `count` times; at once when nobody will call it."""
+    if count == 0:
+        done()
+    if count < 2:
+        return done
+    lock, left = threading.Lock(), [count]
 
-    # --- on the thread --------------------------------------------------------------------------------------
+    def one_more() -> None:
+        with lock:
+            left[0] -= 1
+            is_last = left[0] == 0
+        if is_last:
+            done()
 
-    def _run(self) -> None:
-        encoder = JpegEncoder()
-        try:
-            while (waiting := self._next()) is not None:
-                self._encode(encoder, waiting)
-        except Exception as error:
-            log.exception("results cannot be encoded any more")
-            self._loop.call_soon_threadsafe(self._on_failed, f"output: {error}")
-
-    def _encode(self, encoder: JpegEncoder, waiting: _Waiting) -> None:
-        try:
-            jpeg = encoder.encode(waiting.pixels)
-        finally:
-            waiting.done()
-        if waiting.stamps is not None:
-            self._on_sent(waiting.stamps)
-        self.counters.sent += 1
-        self.counters.sent_bytes += len(jpeg)
-        result = BrowserResult(jpeg, waiting.time_us, waiting.seq, waiting.stamps is None)
-        self._loop.call_soon_threadsafe(self._send, result)
-
-    def _next(self) -> _Waiting | None:
-        with self._changed:
-            while not self._closed and (self._waiting is None or not self._window.room):
-                self._changed.wait()
-            if self._closed:
-                return None
-            waiting, self._waiting = self._waiting, None
-            self._window.sent(time.monotonic())
-            return waiting
+    return one_more
 
 
 def _microseconds(pts: int, time_base: Fraction) -> int:

@@ -99,7 +99,7 @@ class LiveStream:
             on_first_bytes=lambda: self._trace("runner_send_first_processed_segment"),
             on_failed=self._output_failed,
         )
-        self.stream = Stream(id, seat.name, seat.supervisor, source, sink, request.params)
+        self.stream = Stream(id, seat.name, seat.supervisor, source, sink, request.params, sink.output)
         self.stream.frames.limit_fps(connector.max_fps)
 
     async def run(self) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from typing import NamedTuple
 
 from ..media import CodedFrame, Cut
 
@@ -17,6 +18,14 @@ KEY_FRAME_EVERY_S = 0.5
 """Key frames that watchers ask for come at most this often: each costs as much as ten other frames."""
 BUFFER_BYTES = 8 << 20
 """What may wait for a slow reader of MPEG-TS; beyond it, it goes on at the next segment."""
+
+
+class CodedSound(NamedTuple):
+    """One packet of Opus; `pts` in 1/90000 s, on the pictures' timeline."""
+
+    data: bytes
+    pts: int
+
 
 _Piece = tuple[bytes, "Cut | None"] | None
 
@@ -31,6 +40,7 @@ class Output:
         self._request_key_frame = request_key_frame
         self._loop = asyncio.get_running_loop()
         self._frame_watchers: set[Callable[[CodedFrame | None], None]] = set()
+        self._sound_watchers: set[Callable[[CodedSound], None]] = set()
         self._byte_watchers: set[Callable[[_Piece], None]] = set()
         self._next_key_s = 0.0
         self._key_timer: asyncio.TimerHandle | None = None
@@ -48,6 +58,11 @@ class Output:
         if self._frame_watchers:
             self._loop.call_soon_threadsafe(self._spread_frame, coded)
 
+    def take_sound(self, data: bytes, pts: int) -> None:
+        """Give a packet of Opus to those who listen."""
+        if self._sound_watchers:
+            self._loop.call_soon_threadsafe(self._spread_sound, CodedSound(data, pts))
+
     def take_bytes(self, data: bytes, cut: Cut | None) -> None:
         """Give MPEG-TS to those who watch bytes."""
         if self._byte_watchers:
@@ -61,6 +76,11 @@ class Output:
         if self._closed:
             self._loop.call_soon(put, None)
         return lambda: self._frame_watchers.discard(put)
+
+    def subscribe_sound(self, put: Callable[[CodedSound], None]) -> Callable[[], None]:
+        """Call `put` with each packet of sound from now on; return what stops that."""
+        self._sound_watchers.add(put)
+        return lambda: self._sound_watchers.discard(put)
 
     def request_key_frame(self) -> None:
         """Ask for a key frame; requests that come close together are answered by one."""
@@ -99,6 +119,10 @@ class Output:
     def _spread_frame(self, coded: CodedFrame | None) -> None:
         for put in list(self._frame_watchers):
             put(coded)
+
+    def _spread_sound(self, sound: CodedSound) -> None:
+        for put in list(self._sound_watchers):
+            put(sound)
 
     def _spread_bytes(self, piece: _Piece) -> None:
         for put in list(self._byte_watchers):

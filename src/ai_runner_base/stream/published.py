@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -25,16 +22,13 @@ from ..media import (
 from ..supervisor import Stamps
 from ._encoding import EncodingSink
 from ._ends import Feed
-from .output import Output
+from ._newest import NewestSource
 from .pool import Seat
 from .runner import StreamRequest
 from .stream import Stream
 
-log = logging.getLogger(__name__)
-
 PUBLISHED_URL = "whip:"
 """Stands in a `StreamRequest` where other streams have an address."""
-STOP_LIMIT_S = 2.0
 _X264_BASELINE = "deblock=0,0:cabac=0:aq-mode=1"
 _TIME_BASE = Fraction(1, TICKS_PER_S)
 
@@ -58,59 +52,25 @@ class SourceCounters:
     failed: int = 0
 
 
-class PublishedSource:
-    """Gives the newest frame that a connection has decoded, on a thread of its own."""
+class PublishedSource(NewestSource[tuple[av.VideoFrame, int]]):
+    """Gives the newest frame that a connection has decoded, and its sound."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.counters = SourceCounters()
-        self._changed = threading.Condition()
-        self._waiting: tuple[av.VideoFrame, int] | None = None
-        self._closed = False
         self._size = (0, 0)
-        self._thread: threading.Thread | None = None
 
     def put(self, frame: av.VideoFrame, received_ns: int) -> None:
         """Take a frame; it replaces one that still waits. On the event loop."""
         self.counters.received += 1
-        with self._changed:
-            self.counters.replaced += self._waiting is not None
-            self._waiting = frame, received_ns
-            self._changed.notify()
-
-    def start(self, feed: Feed) -> None:
-        """Begin to give frames."""
-        self._thread = threading.Thread(target=self._run, args=(feed,), name="take published")
-        self._thread.start()
-
-    async def aclose(self) -> None:
-        """Stop."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join, STOP_LIMIT_S)
+        self.counters.replaced += self._keep_newest((frame, received_ns)) is not None
 
     def status(self) -> dict[str, Any]:
         """Return counters and the size of what comes."""
         return {"kind": "webrtc", "width": self._size[0], "height": self._size[1], **asdict(self.counters)}
 
-    def _run(self, feed: Feed) -> None:
-        failure: Exception | None = None
-        try:
-            while (waiting := self._next()) is not None:
-                self._give(feed, *waiting)
-        except Exception as error:
-            log.exception("the publisher's frames cannot be taken any more")
-            failure = error
-        feed.on_end(failure)
-
-    def _next(self) -> tuple[av.VideoFrame, int] | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting is not None or self._closed)
-            waiting, self._waiting = self._waiting, None
-            return None if self._closed else waiting
-
-    def _give(self, feed: Feed, frame: av.VideoFrame, received_ns: int) -> None:
+    def _give(self, feed: Feed, item: tuple[av.VideoFrame, int]) -> None:
+        frame, received_ns = item
         if frame.pts is None:
             self.counters.failed += 1
             return
@@ -118,30 +78,22 @@ class PublishedSource:
             feed.on_info(MediaInfo("webrtc", VideoInfo("", frame.width, frame.height), None))
         self._size = frame.width, frame.height
         time_base = frame.time_base or _TIME_BASE
+        self._clock.picture(frame.pts * time_base, received_ns)
         feed.on_video(Picture(frame, frame.pts, time_base, frame.key_frame, received_ns, time.monotonic_ns()))
 
 
 class WatchedSink(EncodingSink):
-    """Encodes once for all who watch.
-
-    :param on_failed: called on the event loop when there will be no more output
-    """
-
-    def __init__(self, options: LiveEncoderOptions, on_failed: Callable[[str], None]) -> None:
-        self.output = Output(self.request_key_frame)
-        super().__init__(options, on_failed, self.output.take_frame)
+    """Encodes once for all who watch, and for nobody else."""
 
     async def aclose(self) -> None:
         """Encode what waits, then tell the watchers."""
         await self._close_encoder()
-        self._loop.call_soon(self.output.close)
 
     def status(self) -> dict[str, Any]:
         """Return counters of the encoder, and how many watch."""
-        return {"kind": "watched", "watchers": self.output.watchers, **self._encoder_status()}
+        return {"kind": "watched", **self._encoder_status()}
 
     def _on_bytes(self, data: bytes, cut: Cut | None, stamps: Stamps | None) -> None:
-        self.output.take_bytes(data, cut)
         if stamps is not None:
             self._on_sent(stamps)
 

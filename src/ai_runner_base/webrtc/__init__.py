@@ -1,10 +1,11 @@
-"""WebRTC peers behind WHIP (RFC 9725) and WHEP: one who publishes frames, one who plays encoded ones.
+"""WebRTC peers behind WHIP (RFC 9725) and WHEP: one who publishes frames, one who plays encoded ones, and one
+who does both.
 
 aiortc is optional. It is imported when the first peer comes; without it `load` says what to install.
 """
 
-from ._support import NotAcceptableError, UnavailableError, load
-from ._types import Coded, FrameSource, IceServer, PeerOptions
+from ._support import NotAcceptableError, UnavailableError, is_installed, load
+from ._types import Coded, FrameSource, IceServer, PeerOptions, Sound
 
 __all__ = [
     "Coded",
@@ -12,6 +13,8 @@ __all__ = [
     "IceServer",
     "NotAcceptableError",
     "PeerOptions",
+    "Sound",
     "UnavailableError",
+    "is_installed",
     "load",
 ]

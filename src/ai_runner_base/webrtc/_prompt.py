@@ -3,8 +3,10 @@
 - The receiver hands a frame on only when the next frame's first packet is there; RTP's marker bit says so a whole
   frame interval earlier (33 ms at 30 fps).
 - The sender has no hook for a viewer's request of a key frame when it sends frames that are encoded already.
+- The sender tells nobody by how much its RTP timestamps are ahead of the frames' PTS, which a browser needs to know
+  which frame it shows.
 
-With a version that the tests have not seen, both are left out.
+With a version that the tests have not seen, all three are left out.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from ._support import TESTED_VERSIONS
 log = logging.getLogger(__name__)
 
 _RECEIVERS_BUFFER = "_RTCRtpReceiver__jitter_buffer"
+_SENDERS_STAMP = "_RTCRtpSender__rtp_timestamp"
 _CAPACITY_PACKETS = 512
 
 
@@ -67,3 +70,13 @@ def on_key_frame_wanted(sender: Any, callback: Callable[[], None]) -> bool:
         return False
     sender._send_keyframe = callback  # noqa: SLF001
     return True
+
+
+def rtp_origin(sender: Any, sent_pts: int | None) -> int | None:
+    """Tell what is added to a PTS to make an RTP timestamp, modulo 2**32.
+
+    :param sent_pts: of the frame that was given to the sender last, before this call
+    :returns: None: nothing was sent yet, or this version is not known
+    """
+    stamp = getattr(sender, _SENDERS_STAMP, 0) if is_tested() else 0
+    return (stamp - sent_pts) % (1 << 32) if stamp and sent_pts is not None else None

@@ -88,11 +88,27 @@ def is_without_video(sdp: str) -> bool:
     return sdp.startswith("v=0") and "\nm=" in sdp and "\nm=video" not in sdp
 
 
-def video_codec(answer: str) -> str:
-    """Return the name of the codec that an answer puts first for video, in upper case; empty without video."""
-    first = re.search(r"^m=video \d+ \S+ (\d+)", answer, re.M)
-    found = re.search(rf"^a=rtpmap:{first[1]} ([^/\s]+)/", answer, re.M) if first else None
-    return found[1].upper() if found else ""
+def has_sound(sdp: str) -> bool:
+    """Whether a description has a section for sound in Opus."""
+    return (
+        re.search(r"^m=audio ", sdp, re.M) is not None
+        and re.search(r"^a=rtpmap:\d+ opus/48000", sdp, re.M | re.I) is not None
+    )
+
+
+def video_codec(answer: str, mid: str) -> str:
+    """Return the name of the codec that an answer puts first in one section of video, in upper case.
+
+    :param mid: of the section
+    :returns: empty where there is no such section, or it is no video
+    """
+    for section in re.split(r"^(?=m=)", answer, flags=re.M):
+        first = re.match(r"m=video \d+ \S+ (\d+)", section)
+        if first is None or not re.search(rf"^a=mid:{re.escape(mid)}\s*$", section, re.M):
+            continue
+        found = re.search(rf"^a=rtpmap:{first[1]} ([^/\s]+)/", section, re.M)
+        return found[1].upper() if found else ""
+    return ""
 
 
 @dataclass(frozen=True)

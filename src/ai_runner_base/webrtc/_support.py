@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,11 @@ class NotAcceptableError(CallerError):
     """The offer is well formed, but there is no codec that both sides know (HTTP 406)."""
 
     http_status = 406
+
+
+def is_installed() -> bool:
+    """Whether `load` has something to load; costs next to nothing."""
+    return importlib.util.find_spec("aiortc") is not None
 
 
 def load() -> type[_peers.Peers]:

@@ -53,6 +53,18 @@ class Coded(Protocol):
         """Whether a decoder may begin here."""
 
 
+class Sound(Protocol):
+    """One packet of Opus. `pts` is in 1/90000 s, on the pictures' timeline."""
+
+    @property
+    def data(self) -> bytes:
+        """The packet."""
+
+    @property
+    def pts(self) -> int:
+        """Presentation time in 1/90000 s."""
+
+
 class FrameSource(Protocol):
     """Where a viewer gets its frames. Used on the event loop."""
 
@@ -61,3 +73,6 @@ class FrameSource(Protocol):
 
     def request_key_frame(self) -> None:
         """Ask for a frame at which a decoder may begin."""
+
+    def subscribe_sound(self, put: Callable[[Sound], None]) -> Callable[[], None]:
+        """The same for packets of sound, whose end is not told."""

@@ -15,7 +15,7 @@ from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
-from ._types import Coded, FrameSource
+from ._types import Coded, FrameSource, Sound
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,10 @@ class Vp8Source:
             self._unsubscribe = self._source.subscribe(self._feed)
             self._source.request_key_frame()
         return lambda: self._leave(put)
+
+    def subscribe_sound(self, put: Callable[[Sound], None]) -> Callable[[], None]:
+        """Pass sound on as it is."""
+        return self._source.subscribe_sound(put)
 
     def request_key_frame(self) -> None:
         """Ask for a key frame of VP8."""

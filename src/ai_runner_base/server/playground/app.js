@@ -8,7 +8,8 @@ import { toHash } from "./presets.js";
 import { SIZE_NAMES, changesOf } from "./schema.js";
 import { CameraSource, ClipSource, explain } from "./sources.js";
 import { describe } from "./status.js";
-import { $, Timers, setEffect, setStatus, setVeil, showLog, toast } from "./ui.js";
+import { Streams } from "./streams.js";
+import { $, Timers, capital, setEffect, setStatus, setVeil, setWay, showLog, toast } from "./ui.js";
 import { View } from "./view.js";
 
 const TICK_MS = 500;
@@ -22,18 +23,22 @@ export class App {
   #described = null;
   #readyMs = performance.now();
   #frameMs = 0;
+  /** Whether sound is wanted; it goes and comes by WebRTC only. */
+  #soundWanted = false;
 
   constructor() {
     this.view = new View($("#stage"), (picture) => this.#drawn(picture));
     this.form = new ParamsForm($("#form"), (values) => this.#paramsChanged(values));
     this.numbers = new Numbers($("#numbers"));
     this.picker = new Picker($("#pipeline"), $("#pipelines"), (name) => this.lanes.switchTo(name));
+    new Streams($("#watch"), $("#streams"), () => this.lane?.streamId ?? "");
     this.lanes = new Lanes({
       changed: () => this.#laneChanged(),
       picture: (picture) => this.view.show(picture),
       params: (answer) => this.#paramsAnswered(answer),
       effective: (effect) => this.#paramsEffective(effect),
       log: showLog,
+      way: (lane) => this.#wayChanged(lane),
       notice: toast,
       blocked: (words, action) => this.#blocked(words, action),
     });
@@ -51,6 +56,63 @@ export class App {
     this.lanes.open(wanted.pipeline, wanted.params);
   }
 
+  /** Only look at another one's stream. */
+  watch(stream) {
+    document.body.dataset.mode = "watch";
+    document.title = "Watching · AI Runner";
+    this.view.setMode("after");
+    this.lanes.watch(stream);
+  }
+
+  // --- the way ------------------------------------------------------------------------------------------------------
+
+  chooseWay(way) {
+    this.lanes.chooseWay(way);
+    if (this.lane) this.#wayChanged(this.lane);
+  }
+
+  #wayChanged({ way, canConnect, whyNot }) {
+    setWay({ way, canConnect, whyNot, wanted: this.lanes.wantsWebrtc });
+    this.#showSound();
+  }
+
+  // --- sound --------------------------------------------------------------------------------------------------------
+
+  /** Let what is heard at the source go through, in step with the pictures. Off until asked for. */
+  async toggleSound() {
+    if ($("#sound").disabled) return;
+    this.#soundWanted = !this.#soundWanted;
+    if (this.lanes.watched) this.lane?.listen(this.#soundWanted);
+    else await this.#connectSound();
+    this.#showSound();
+  }
+
+  async #connectSound() {
+    if (!this.#soundWanted || !this.source.hasSound) {
+      this.lanes.setSound(null);
+      this.source.silence?.();
+      return;
+    }
+    try {
+      this.lanes.setSound((await this.source.sound()) ?? null);
+    } catch (error) {
+      this.#soundWanted = false;
+      toast(`${explain(error, "microphone")}. The picture goes on without sound.`);
+    }
+  }
+
+  #showSound() {
+    const button = $("#sound");
+    const byWebrtc = this.lane?.way === "webrtc";
+    const hasSound = Boolean(this.lanes.watched || this.source?.hasSound);
+    button.disabled = !byWebrtc || !hasSound;
+    button.setAttribute("aria-pressed", String(this.#soundWanted && !button.disabled));
+    const label = this.source?.label ?? "This source";
+    if (!byWebrtc) button.title = "Sound needs WebRTC";
+    else if (!hasSound) button.title = `${capital(label)} has no sound`;
+    else button.title = this.#soundWanted ? "Silence (A)" : "Let sound through, too (A)";
+  }
+
   // --- source -------------------------------------------------------------------------------------------------------
 
   async useSource(source) {
@@ -65,6 +127,7 @@ export class App {
     }
     this.source?.stop();
     this.source = source;
+    await this.#connectSound();
     source.onEnd = () => this.source === source && void this.useSource(new ClipSource());
     localStorage.setItem("source", source.kind);
     this.#showSource();
@@ -74,6 +137,7 @@ export class App {
     $(`input[name=source][value=${this.source.kind}]`).checked = true;
     $("#mirror").disabled = this.source.kind === "clip";
     $("#mirror").setAttribute("aria-pressed", String(Boolean(this.source.mirrored)));
+    this.#showSound();
   }
 
   toggleMirror() {
@@ -98,6 +162,7 @@ export class App {
     if (!lane) return;
     if (lane !== this.#shown) this.#readyMs = performance.now();
     this.#shown = lane;
+    this.#wayChanged(lane);
     this.picker.setCurrent(lane.pipeline);
     this.#showForm(lane);
     this.tick();
@@ -122,7 +187,7 @@ export class App {
 
   #blocked(words, action) {
     setVeil(words, action);
-    setStatus({ tone: action === "again" ? "error" : "busy", words });
+    setStatus({ tone: ["again", "choose"].includes(action) ? "error" : "busy", words });
   }
 
   /** Bring figures and the line of state up to date. */
@@ -131,12 +196,14 @@ export class App {
     this.numbers.show(lane, this.view);
     if (!lane) return;
     const nowMs = performance.now();
-    if (lane.status?.worker.state === "ready") this.#readyMs = nowMs;
+    if (lane.status?.worker?.state === "ready") this.#readyMs = nowMs;
+    void this.#askBrowser(lane);
     setStatus(
       describe({
         pipeline: lane.pipeline || "the pipeline",
         source: this.source?.label ?? "the source",
         connected: lane.streamId !== "",
+        watching: lane.watch !== "",
         status: lane.status,
         sinceResultMs: nowMs - lane.lastResultMs,
         sinceFrameMs: nowMs - this.#frameMs,
@@ -144,6 +211,12 @@ export class App {
         nextPipeline: this.lanes.next?.pipeline ?? "",
       }),
     );
+  }
+
+  async #askBrowser(lane) {
+    const figures = await lane.figures().catch(() => null);
+    if (!figures) return;
+    lane.encodeMs.add(figures.encodeMs);
   }
 
   async showLog() {

@@ -23,13 +23,18 @@ export class Grabber {
     return this.#done !== null;
   }
 
+  /** @returns {ImageBitmap} the source's present picture */
+  snap(source) {
+    source.paint(this.#context, this.#canvas.width, this.#canvas.height);
+    return this.#canvas.transferToImageBitmap();
+  }
+
   /**
    * @param {{paint: (context: OffscreenCanvasRenderingContext2D, width: number, height: number) => void}} source
    * @returns {Promise<{bitmap: ImageBitmap, jpeg: ArrayBuffer}>}
    */
   grab(source) {
-    source.paint(this.#context, this.#canvas.width, this.#canvas.height);
-    const bitmap = this.#canvas.transferToImageBitmap();
+    const bitmap = this.snap(source);
     return new Promise((done) => {
       this.#done = done;
       this.#worker.postMessage({ bitmap, quality: QUALITY }, [bitmap]);

@@ -1,10 +1,18 @@
 // One stream as the page sees it: its session, its pictures on the way out and back, and what can be counted here.
 
 import { Grabber } from "./grabber.js";
+import { Link, isSupported } from "./link.js";
+import { LEAST_WIDTH, WRAP_MS } from "./mark.js";
 import { Rate, Recent } from "./meters.js";
 import { Session } from "./session.js";
 
 const EFFECT_LIMIT_MS = 15_000;
+const RECENT_MS = 1000;
+const KEPT_NOTES = 90;
+const TICKS_PER_MS = 90;
+const TICK_WRAP = 2 ** 32;
+/** A frame and its note may differ by rounding. */
+const TICK_TOLERANCE = 45;
 
 export class Lane {
   width = 0;
@@ -23,6 +31,18 @@ export class Lane {
   lastResultMs = -Infinity;
   /** What workers of this stream wrote that are gone. */
   lostLines = [];
+  /** @type {"jpeg" | "webrtc"} how results come */
+  way = "jpeg";
+  /** Why it is not WebRTC; empty while it is, or may become so. */
+  whyNot = "";
+  canConnect = false;
+  #link = null;
+  #iceServers = [];
+  #rtpOrigin = null;
+  #notes = [];
+  /** When the runner last said that more pictures have reached it. */
+  #receivedMs = 0;
+  #sound = null;
   #grabber = null;
   #session;
   #lastUs = 0;
@@ -30,36 +50,139 @@ export class Lane {
   #hooks;
 
   /**
-   * @param {{pipeline: string, params: object, token: string}} start
+   * @param {{pipeline: string, params: object, token: string, watch?: string}} start with `watch` another one's stream
    * @param {Record<string, (lane: Lane, detail: any) => void>} hooks started, schema, status, event, params, picture,
-   *   effective, log, refused, ended, lost
+   *   effective, log, refused, ended, lost, way
+   * @param {boolean} wantsWebrtc
    */
-  constructor(start, hooks) {
-    this.pipeline = start.pipeline;
-    this.params = start.params;
+  constructor({ pipeline, params, token, watch = "" }, hooks, wantsWebrtc) {
+    Object.assign(this, { pipeline, params, watch, wantsWebrtc });
     this.#hooks = hooks;
     const passed = ["status", "event", "log", "refused", "ended", "lost"];
     const handlers = Object.fromEntries(passed.map((name) => [name, (detail) => this.#pass(name, detail)]));
     handlers.started = (message) => this.#started(message);
     handlers.schema = (message) => this.#describe(message);
     handlers.params = (answer) => this.#answered(answer);
-    handlers.picture = (picture) => this.#arrived(picture);
+    handlers.picture = (picture) => this.way === "jpeg" && this.#arrived(picture);
+    handlers.note = (note) => this.#noted(note);
+    handlers.clock = ({ rtp_origin }) => (this.#rtpOrigin = rtp_origin);
+    const start = watch ? { type: "watch", stream: watch, token } : { type: "start", pipeline, params, token };
     this.#session = new Session(start, handlers);
   }
 
   #pass(name, detail) {
-    if (name === "status") this.status = detail;
+    if (name === "status") this.#told(detail);
     if (name === "event" && detail.type === "restart") {
       this.lostLines = [...(detail.restart_logs ?? []), `--- ${detail.reason}; the lines of the new worker:`];
     }
     this.#hooks[name](this, detail);
   }
 
+  #told(status) {
+    if (status.stream.source.received !== this.status?.stream.source.received) this.#receivedMs = performance.now();
+    this.status = status;
+  }
+
   #started(message) {
     Object.assign(this, { width: message.width, height: message.height });
     Object.assign(this, { streamId: message.stream_id, pipeline: message.pipeline });
-    this.#grabber = new Grabber(this.width, this.height);
+    if (!this.watch) this.#grabber = new Grabber(this.width, this.height);
+    this.#iceServers = message.webrtc.ice_servers;
+    if (!message.webrtc.available) this.whyNot = "this runner has no WebRTC: start it in the environment webrtc";
+    else if (!isSupported) this.whyNot = "this browser has no WebRTC that shows single frames";
+    else if (this.width < LEAST_WIDTH) this.whyNot = `pictures are narrower than ${LEAST_WIDTH} pixels`;
+    this.canConnect = !this.whyNot;
     this.#hooks.started(this, message);
+    if (this.wantsWebrtc) this.connect();
+  }
+
+  // --- WebRTC -------------------------------------------------------------------------------------------------------
+
+  /** Try WebRTC; JPEG goes on until it works. */
+  connect() {
+    if (!this.canConnect || this.#link) return;
+    this.whyNot = "";
+    const size = this.watch ? null : [this.width, this.height];
+    this.#link = new Link(this.#session, { iceServers: this.#iceServers, size }, {
+      connected: () => this.#session.choose("webrtc"),
+      frame: (video, rtpTimestamp) => this.#framed(video, rtpTimestamp),
+      failed: (reason) => this.disconnect(reason),
+      expected: () => this.#expectsResults,
+    });
+    this.#applySound();
+  }
+
+  /** Go on with JPEG. @param {string} reason why; empty when a person wants it */
+  disconnect(reason = "") {
+    this.whyNot = reason;
+    this.#link?.close();
+    this.#link = null;
+    this.#rtpOrigin = null;
+    this.#notes = [];
+    this.#session.choose("jpeg");
+    this.#setWay("jpeg");
+  }
+
+  #setWay(way) {
+    if (way === this.way && !this.whyNot) return;
+    if (way !== this.way) [this.latencyMs, this.encodeMs, this.drawMs] = [new Recent(), new Recent(120), new Recent(120)];
+    this.way = way;
+    this.#hooks.way(this);
+  }
+
+  /** What is sent does not arrive, or results are made and do not arrive: a slow pipeline is neither. */
+  get #expectsResults() {
+    const nowMs = performance.now();
+    if (!this.watch) {
+      const isLost = this.sent.perSecond(nowMs) > 1 && nowMs - this.#receivedMs > 2 * RECENT_MS;
+      return isLost || (this.#notes.length > 0 && nowMs - this.#notes.at(-1).atMs < RECENT_MS);
+    }
+    return (this.status?.stream.report.inference_status.fps ?? 0) > 1;
+  }
+
+  #noted(note) {
+    const nowMs = performance.now();
+    // The runner knows the lower bits of this page's time.
+    const agoMs = (((nowMs - note.timeUs / 1000) % WRAP_MS) + WRAP_MS) % WRAP_MS;
+    const timeMs = Math.round(nowMs - agoMs);
+    const ticks = (Math.round(note.timeUs / 1000) * TICKS_PER_MS) % TICK_WRAP;
+    this.#notes.push({ ...note, timeUs: timeMs * 1000, ticks, atMs: nowMs });
+    if (this.#notes.length > KEPT_NOTES) this.#notes.shift();
+  }
+
+  /** A frame is there: find out which one it is. */
+  #framed(video, rtpTimestamp) {
+    if (!this.#link?.connected) return;
+    this.#setWay("webrtc");
+    const note = this.#noteOf(rtpTimestamp);
+    this.#arrived({ seq: 0, timeUs: null, isWaitingPicture: false, ...note, video });
+  }
+
+  #noteOf(rtpTimestamp) {
+    const newest = this.#notes.at(-1);
+    if (rtpTimestamp === undefined || this.#rtpOrigin === null) return newest ? { ...newest, isGuess: true } : null;
+    const ticks = (rtpTimestamp - this.#rtpOrigin + TICK_WRAP) % TICK_WRAP;
+    return this.#notes.find((note) => Math.abs(note.ticks - ticks) <= TICK_TOLERANCE) ?? null;
+  }
+
+  /** @param {MediaStreamTrack | null} track the source's sound, while it is wanted */
+  setSound(track) {
+    this.#sound = track;
+    this.#applySound();
+  }
+
+  #applySound() {
+    if (!this.watch) void this.#link?.setSound(this.#sound);
+  }
+
+  /** Hear a stream that is only watched. */
+  listen(wanted) {
+    void this.#link?.listen(wanted);
+  }
+
+  /** @returns {Promise<{encodeMs: number} | null>} what the browser says of the connection */
+  async figures() {
+    return this.way === "webrtc" ? this.#link?.figures() : null;
   }
 
   #describe(message) {
@@ -74,6 +197,10 @@ export class Lane {
    */
   async offer(source, keep) {
     if (!this.#grabber) return;
+    if (this.#link?.connected) {
+      this.#sendFrame(source, keep);
+      return;
+    }
     if (this.#grabber.busy || !this.#session.canSend) {
       this.skipped += 1;
       return;
@@ -88,6 +215,16 @@ export class Lane {
     this.#session.sendPicture(jpeg, timeUs);
   }
 
+  #sendFrame(source, keep) {
+    const beganMs = performance.now();
+    const timeMs = Math.max(Math.ceil((this.#lastUs + 1) / 1000), Math.round(beganMs));
+    this.#lastUs = timeMs * 1000;
+    const bitmap = this.#grabber.snap(source);
+    this.#link.send(bitmap, timeMs);
+    this.sent.tick(beganMs);
+    keep(this.#lastUs, bitmap);
+  }
+
   #arrived(picture) {
     picture.arrivedMs = performance.now();
     this.hasResult ||= !picture.isWaitingPicture;
@@ -100,8 +237,9 @@ export class Lane {
     this.drawn.tick(nowMs);
     if (picture.isWaitingPicture) return;
     this.lastResultMs = nowMs;
+    if (picture.timeUs === null) return;
     this.drawMs.add(nowMs - picture.arrivedMs);
-    this.latencyMs.add(nowMs - picture.timeUs / 1000);
+    if (!this.watch && !picture.isGuess) this.latencyMs.add(nowMs - picture.timeUs / 1000);
     this.#noteEffect(picture, nowMs);
   }
 
@@ -131,6 +269,8 @@ export class Lane {
   }
 
   close() {
+    this.#link?.close();
+    this.#link = null;
     this.#session.close();
     this.#grabber?.close();
     this.#grabber = null;

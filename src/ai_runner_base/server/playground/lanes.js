@@ -13,8 +13,9 @@ const LONGEST_RETRY_MS = 8000;
  * @property {(answer: object) => void} params
  * @property {(effect: {tookMs: number, frame: number}) => void} effective
  * @property {(lines: string[]) => void} log
+ * @property {(lane: Lane) => void} way results come another way than before, or a try has failed
  * @property {(words: string) => void} notice something that passes
- * @property {(words: string, action: "" | "token" | "again") => void} blocked there is no picture, and why
+ * @property {(words: string, action: "" | "token" | "again" | "choose") => void} blocked there is no picture, and why
  */
 
 export class Lanes {
@@ -29,11 +30,15 @@ export class Lanes {
   #timers = new Timers();
   #retryMs = FIRST_RETRY_MS;
   #endedForQuiet = false;
+  #sound = null;
+  /** The stream that is only watched; empty: the page has its own. */
+  watched = "";
 
   /** @param {Hooks} hooks */
   constructor(hooks) {
     this.#hooks = hooks;
     this.#token = sessionStorage.getItem("token") ?? "";
+    this.wantsWebrtc = localStorage.getItem("way") !== "jpeg";
   }
 
   get all() {
@@ -44,11 +49,35 @@ export class Lanes {
   open(pipeline, params) {
     this.#timers.cancel("retry");
     this.#endedForQuiet = false;
-    const lane = new Lane({ pipeline, params, token: this.#token }, this.#laneHooks());
+    const start = { pipeline, params, token: this.#token, watch: this.watched };
+    const lane = new Lane(start, this.#laneHooks(), this.wantsWebrtc);
+    lane.setSound(this.#sound);
     this.next?.close();
     if (this.current) this.next = lane;
     else this.current = lane;
     this.#hooks.changed();
+  }
+
+  /** Look at another one's stream. */
+  watch(stream) {
+    this.watched = stream;
+    this.open("", {});
+  }
+
+  /** @param {"jpeg" | "webrtc"} way as a person wants it, now and from now on */
+  chooseWay(way) {
+    localStorage.setItem("way", way);
+    this.wantsWebrtc = way === "webrtc";
+    for (const lane of this.all) {
+      if (this.wantsWebrtc) lane.connect();
+      else lane.disconnect();
+    }
+  }
+
+  /** @param {MediaStreamTrack | null} track of the source, for all streams */
+  setSound(track) {
+    this.#sound = track;
+    for (const lane of this.all) lane.setSound(track);
   }
 
   switchTo(pipeline) {
@@ -90,6 +119,7 @@ export class Lanes {
       picture: (lane, picture) => this.#picture(lane, picture),
       schema: ofCurrent(() => this.#hooks.changed()),
       status: () => {},
+      way: ofCurrent(() => this.#hooks.way(this.current)),
       params: ofCurrent((answer) => this.#hooks.params(answer)),
       effective: ofCurrent((effect) => this.#hooks.effective(effect)),
       event: ofCurrent((event) => this.#event(event)),
@@ -126,6 +156,7 @@ export class Lanes {
   #refused(lane, { code, message, hint }) {
     const words = hint ? `${message}. ${capital(hint)}` : message;
     if (code === "capacity") this.#full(lane);
+    else if (code === "gone") this.#block(lane, words, "choose");
     else if (code === "token") this.#block(lane, capital(message), "token");
     else if (code === "invalid" && (lane.pipeline || Object.keys(lane.params).length)) this.#startPlain(lane, words);
     else this.#stopped(lane, words);
@@ -156,6 +187,8 @@ export class Lanes {
   #ended(lane, reason) {
     if (reason.includes("shuts down")) {
       this.#lost(lane);
+    } else if (this.watched) {
+      this.#block(lane, "This stream has ended", "choose");
     } else if (reason.startsWith("parameters refused")) {
       this.#startPlain(lane, capital(reason));
     } else if (reason.startsWith("no input")) {

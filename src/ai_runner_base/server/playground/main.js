@@ -40,6 +40,7 @@ function useFile(app, file) {
 
 function setView(app, mode) {
   $(`input[name=view][value=${mode}]`).checked = true;
+  if (app.lanes.watched) return;
   localStorage.setItem("view", mode);
   app.view.setMode(mode);
 }
@@ -50,6 +51,7 @@ function fileName(app) {
 
 function wireControls(app) {
   const actions = {
+    sound: () => void app.toggleSound(),
     mirror: () => app.toggleMirror(),
     snapshot: () => app.view.saveSnapshot(fileName(app)),
     record: () => $("#record").setAttribute("aria-pressed", String(app.view.toggleRecording(fileName(app)))),
@@ -61,7 +63,10 @@ function wireControls(app) {
   for (const radio of document.querySelectorAll("input[name=view]")) {
     radio.addEventListener("change", () => setView(app, radio.value));
   }
-  const keys = { m: actions.mirror, s: actions.snapshot, r: actions.record, f: actions.full };
+  for (const radio of document.querySelectorAll("input[name=way]")) {
+    radio.addEventListener("change", () => app.chooseWay(radio.value));
+  }
+  const keys = { a: actions.sound, m: actions.mirror, s: actions.snapshot, r: actions.record, f: actions.full };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.closest("input:not([type=radio], [type=range]), textarea, select, dialog")) return;
@@ -112,4 +117,6 @@ wireControls(app);
 wirePresets(app);
 wirePage(app);
 setView(app, localStorage.getItem("view") ?? (matchMedia(WIDE).matches ? "side" : "split"));
-void app.start(fromHash(location.hash));
+const watched = new URLSearchParams(location.search).get("watch");
+if (watched) app.watch(watched);
+else void app.start(fromHash(location.hash));

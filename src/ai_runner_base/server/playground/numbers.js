@@ -1,27 +1,27 @@
 // The figures under the picture: how long a frame takes and where, how many come and go, and what was lost why.
 
 const STAGES = [
-  ["page encode", "JPEG in this page"],
+  ["page encode", "JPEG or H.264 in this browser"],
   ["wire", "network, queues and event loops on both sides"],
-  ["decode", "JPEG to picture, in the runner"],
+  ["decode", "JPEG to picture, in the runner; that of H.264 belongs to the wire"],
   ["fit", "scaling into shared memory"],
   ["wait", "until the worker took it"],
   ["infer", "the pipeline's own work"],
   ["return", "from worker to runner"],
-  ["encode", "picture to JPEG, in the runner"],
+  ["encode", "picture to JPEG or H.264, in the runner"],
   ["page draw", "decoding and drawing in this page"],
 ];
 const SERVER_STAGES = ["decode", "fit", "wait", "infer", "return", "encode"];
 
 const DROPS = [
   ["page ahead", (lane) => lane.skipped, "not sent: the way to the runner was full"],
-  ["runner behind", (_, s) => s.source.replaced, "a newer picture came before it was decoded"],
+  ["runner behind", (_, s) => s.source.replaced ?? 0, "a newer picture came before it was decoded"],
   ["pipeline busy", (_, s) => s.frames.replaced + s.frames.no_slot, "a newer picture came before the worker was free"],
   ["no answer", (_, s) => s.frames.unanswered, "the pipeline raised, or gave nothing"],
   ["lost in a restart", (_, s) => s.frames.lost, "the worker went away with it"],
   ["late", (_, s) => s.frames.late, "out of order"],
-  ["page behind", (_, s, view) => s.sink.replaced + view.undrawn, "a newer result came before it could be shown"],
-  ["invalid", (_, s) => s.source.invalid, "not a picture"],
+  ["page behind", (_, s, view) => (s.sink.replaced ?? 0) + view.undrawn, "a newer result came before it could be shown"],
+  ["invalid", (_, s) => s.source.invalid ?? 0, "not a picture"],
 ];
 
 export class Numbers {
@@ -52,8 +52,8 @@ export class Numbers {
     const drops = status ? DROPS.map(([name, count, title]) => [name, count(lane, status.stream, view), title]) : [];
     this.#set("drops", status ? String(drops.reduce((sum, [, count]) => sum + count, 0)) : "–");
     this.#showDrops(drops.filter(([, count]) => count > 0), status ? "every frame came back" : "\u00a0");
-    this.#set("restarts", status ? String(status.worker.restarts) : "–");
-    this.#set("memory", memory(status?.worker.memory_bytes));
+    this.#set("restarts", status?.worker ? String(status.worker.restarts) : "–");
+    this.#set("memory", memory(status?.worker?.memory_bytes));
     this.#showStages(lane, p50);
     this.#drawCurve(lane);
   }

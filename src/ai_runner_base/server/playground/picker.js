@@ -55,7 +55,7 @@ export class Picker {
   #option(pipeline) {
     const free = pipeline.workers - pipeline.busy;
     const state = STATES[pipeline.state.toUpperCase()] ?? pipeline.state;
-    const option = Object.assign(document.createElement("button"), { type: "button", className: "pipeline-option" });
+    const option = Object.assign(document.createElement("button"), { type: "button", className: "menu-option" });
     option.setAttribute("role", "menuitemradio");
     option.setAttribute("aria-checked", String(pipeline.name === this.#current));
     option.dataset.state = state;
@@ -84,6 +84,7 @@ export class Picker {
   }
 }
 
-function note(text) {
+/** A sentence in a list. */
+export function note(text) {
   return Object.assign(document.createElement("p"), { className: "note", textContent: text });
 }

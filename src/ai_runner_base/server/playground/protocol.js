@@ -3,6 +3,7 @@
 export const PROTOCOL = "ai-runner.playground.1";
 export const PICTURE = 1;
 export const ACKNOWLEDGEMENT = 2;
+export const NOTE = 3;
 export const WAITING_PICTURE = 1;
 const HEADER_BYTES = 16;
 

@@ -1,18 +1,20 @@
 // One connection to the runner: one stream. Knows messages, not pictures' contents and not the page.
 
-import { ACKNOWLEDGEMENT, PICTURE, PROTOCOL, decode, encode } from "./protocol.js";
+import { ACKNOWLEDGEMENT, NOTE, PICTURE, PROTOCOL, decode, encode } from "./protocol.js";
 import { Window } from "./window.js";
 
 const SEND_BUFFER_BYTES = 256 * 1024;
 
 /**
  * @typedef {object} Handlers
- * @property {(message: {stream_id: string, pipeline: string, width: number, height: number}) => void} started
+ * @property {(message: {stream_id: string, pipeline: string, width: number, height: number, webrtc: object}) => void} started
  * @property {(message: {params_schema: object, default_params: object}) => void} schema
  * @property {(message: object) => void} status
  * @property {(event: object) => void} event
  * @property {(answer: object) => void} params
  * @property {(picture: {seq: number, timeUs: number, jpeg: Uint8Array, isWaitingPicture: boolean}) => void} picture
+ * @property {(note: {seq: number, timeUs: number, isWaitingPicture: boolean}) => void} note about a picture by WebRTC
+ * @property {(message: {rtp_origin: number}) => void} clock
  * @property {(lines: string[]) => void} log
  * @property {(message: {code: string, message: string, hint: string}) => void} refused
  * @property {(reason: string) => void} ended
@@ -28,9 +30,10 @@ export class Session {
   #sendingParams = null;
   #waitingParams = null;
   #updates = 0;
+  #offers = new Map();
 
   /**
-   * @param {{pipeline: string, params: object, token: string}} start
+   * @param {object} start the first message: `start` with a pipeline, or `watch` with a stream
    * @param {Handlers} handlers
    */
   constructor(start, handlers) {
@@ -39,7 +42,7 @@ export class Session {
     address.protocol = address.protocol.replace("http", "ws");
     this.#socket = new WebSocket(address, PROTOCOL);
     this.#socket.binaryType = "arraybuffer";
-    this.#socket.onopen = () => this.#say({ type: "start", ...start });
+    this.#socket.onopen = () => this.#say(start);
     this.#socket.onmessage = (message) => this.#take(message.data);
     this.#socket.onclose = () => this.#finish(() => this.#handlers.lost());
   }
@@ -59,6 +62,26 @@ export class Session {
   setParams(params) {
     this.#waitingParams = { type: "params", n: ++this.#updates, params, atMs: performance.now() };
     this.#sendParams();
+  }
+
+  /**
+   * Offer to go on by WebRTC.
+   * @returns {Promise<string>} the runner's answer
+   * @throws {Error} with the runner's reason
+   */
+  offer(sdp) {
+    const n = ++this.#updates;
+    this.#say({ type: "offer", n, sdp });
+    return new Promise((done, failed) => this.#offers.set(n, { done, failed }));
+  }
+
+  sendCandidate({ candidate, sdpMid }) {
+    this.#say({ type: "candidates", sdp: `a=mid:${sdpMid}\r\na=${candidate}\r\n` });
+  }
+
+  /** @param {"jpeg" | "webrtc"} way how results shall come */
+  choose(way) {
+    this.#say({ type: "way", way });
   }
 
   askLog() {
@@ -91,6 +114,8 @@ export class Session {
   #takeBinary(message) {
     if (message.kind === ACKNOWLEDGEMENT) {
       this.#window.answered(performance.now());
+    } else if (message.kind === NOTE) {
+      this.#handlers.note(message);
     } else {
       this.#socket.send(encode(ACKNOWLEDGEMENT, message.seq, message.timeUs));
       this.#handlers.picture(message);
@@ -120,6 +145,12 @@ export class Session {
       case "schema":
         this.#handlers.schema(message);
         break;
+      case "answer":
+        this.#answerOffer(message);
+        break;
+      case "clock":
+        this.#handlers.clock(message);
+        break;
       case "event":
         this.#handlers.event(message.event);
         break;
@@ -134,6 +165,13 @@ export class Session {
     this.#sendingParams = null;
     this.#handlers.params({ ...message, askedMs: asked?.atMs ?? performance.now(), isNewest: !this.#waitingParams });
     this.#sendParams();
+  }
+
+  #answerOffer({ n, ok, sdp, message }) {
+    const asked = this.#offers.get(n);
+    this.#offers.delete(n);
+    if (ok) asked?.done(sdp);
+    else asked?.failed(new Error(message));
   }
 
   #finish(tell) {

@@ -29,6 +29,7 @@ class Pacer {
 /** The built-in moving picture: needs no camera and no permission. */
 export class ClipSource {
   kind = "clip";
+  hasSound = false;
   label = "Built-in clip";
   #scene = new Scene();
   #pacer = new Pacer();
@@ -54,6 +55,7 @@ export class ClipSource {
 /** Anything that a video element plays. */
 class VideoSource {
   mirrored = false;
+  hasSound = true;
   onEnd = () => {};
   #pacer = new Pacer();
   #stopped = false;
@@ -85,11 +87,20 @@ class VideoSource {
     if (videoWidth) cover(context, this.video, videoWidth, videoHeight, width, height, this.mirrored);
   }
 
+  /** Stop listening, where that lights a lamp. */
+  silence() {}
+
   stop() {
     this.#stopped = true;
     this.video.pause();
   }
 }
+
+/**
+ * @callback Sound
+ * @returns {Promise<MediaStreamTrack>} what is heard at a source
+ * @throws {Error} it has no sound, or is not allowed to give it
+ */
 
 /** A live capture; ends when the person or the device ends it. */
 class CaptureSource extends VideoSource {
@@ -97,6 +108,7 @@ class CaptureSource extends VideoSource {
     const capture = await this.capture();
     const [track] = capture.getVideoTracks();
     this.label = track.label || this.label;
+    this.hasSound = this.kind === "camera" || capture.getAudioTracks().length > 0;
     track.addEventListener("ended", () => this.onEnd());
     this.video.srcObject = capture;
   }
@@ -104,6 +116,7 @@ class CaptureSource extends VideoSource {
   stop() {
     super.stop();
     for (const track of this.video.srcObject?.getTracks() ?? []) track.stop();
+    this.microphone?.stop();
     this.video.srcObject = null;
   }
 }
@@ -118,6 +131,17 @@ export class CameraSource extends CaptureSource {
     const video = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: MAX_FPS } };
     return navigator.mediaDevices.getUserMedia({ video, audio: false });
   }
+
+  /** Asked for when it is wanted only. @type {Sound} */
+  async sound() {
+    const audio = { echoCancellation: true, noiseSuppression: true };
+    [this.microphone] = (await navigator.mediaDevices.getUserMedia({ audio })).getAudioTracks();
+    return this.microphone;
+  }
+
+  silence() {
+    this.microphone?.stop();
+  }
 }
 
 export class ScreenSource extends CaptureSource {
@@ -126,12 +150,18 @@ export class ScreenSource extends CaptureSource {
 
   capture() {
     need(navigator.mediaDevices?.getDisplayMedia, "screens");
-    return navigator.mediaDevices.getDisplayMedia({ video: { frameRate: MAX_FPS }, audio: false });
+    return navigator.mediaDevices.getDisplayMedia({ video: { frameRate: MAX_FPS }, audio: true });
+  }
+
+  /** @type {Sound} */
+  async sound() {
+    return this.video.srcObject.getAudioTracks()[0];
   }
 }
 
 export class FileSource extends VideoSource {
   kind = "file";
+  #listening = null;
 
   /** @param {File} file */
   constructor(file) {
@@ -149,8 +179,22 @@ export class FileSource extends VideoSource {
     this.video.onerror = null;
   }
 
+  /** Led away from the loudspeakers: what is heard is what comes back. @type {Sound} */
+  async sound() {
+    if (!this.#listening) {
+      const context = new AudioContext();
+      const out = context.createMediaStreamDestination();
+      context.createMediaElementSource(this.video).connect(out);
+      this.video.muted = false;
+      this.#listening = { context, track: out.stream.getAudioTracks()[0] };
+    }
+    await this.#listening.context.resume();
+    return this.#listening.track;
+  }
+
   stop() {
     super.stop();
+    void this.#listening?.context.close();
     URL.revokeObjectURL(this.video.src);
   }
 }
@@ -161,12 +205,12 @@ function need(api, what) {
   throw new Error(`this browser shows no ${what} to this page${hint}`);
 }
 
-/** What went wrong when a source would not start, for a person. */
+/** What went wrong when a source, or a microphone, would not start, for a person. */
 export function explain(error, kind) {
   const words = {
-    NotAllowedError: kind === "camera" ? "The camera was not allowed" : "Sharing was not allowed",
-    NotFoundError: "There is no camera here",
-    NotReadableError: "Another program uses the camera",
+    NotAllowedError: kind === "screen" ? "Sharing was not allowed" : `The ${kind} was not allowed`,
+    NotFoundError: `There is no ${kind} here`,
+    NotReadableError: `Another program uses the ${kind}`,
     AbortError: "Nothing was chosen",
   };
   return words[error.name] ?? error.message;

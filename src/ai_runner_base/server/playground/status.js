@@ -7,6 +7,7 @@ const QUIET_MS = 2000;
  * @property {string} pipeline
  * @property {string} source the label of the picture's source
  * @property {boolean} connected
+ * @property {boolean} watching another one's stream, about whose worker nothing is told
  * @property {object | null} status the runner's last status message
  * @property {number} sinceResultMs
  * @property {number} sinceFrameMs since the source had a picture
@@ -19,6 +20,7 @@ export function describe(facts) {
   const { pipeline, status } = facts;
   if (!facts.connected || !status) return { tone: "busy", words: "Connecting…" };
   if (facts.nextPipeline) return { tone: "busy", words: `Switching to ${facts.nextPipeline}…` };
+  if (facts.watching) return describeWatched(facts);
   const seconds = Math.round(facts.loadingMs / 1000);
   const since = seconds > 1 ? ` ${seconds} s` : "";
   switch (status.worker.state) {
@@ -34,6 +36,12 @@ export function describe(facts) {
       return { tone: "error", words: `${pipeline} gave up: ${status.worker.error}` };
   }
   return describeReady(facts);
+}
+
+function describeWatched({ pipeline, status, sinceResultMs }) {
+  if (sinceResultMs <= QUIET_MS) return { tone: "live", words: `Watching ${pipeline}` };
+  const words = { LOADING: `Loading ${pipeline}…`, DEGRADED_INPUT: "The stream gets no pictures just now" };
+  return { tone: "busy", words: words[status.stream.state] ?? "Waiting for a picture…" };
 }
 
 function describeReady({ pipeline, source, status, sinceResultMs, sinceFrameMs }) {

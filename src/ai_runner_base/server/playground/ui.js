@@ -34,7 +34,7 @@ export function setStatus({ tone, words }) {
 
 /**
  * Cover the picture with words; without words, uncover it.
- * @param {"" | "token" | "again"} action what the person can do
+ * @param {"" | "token" | "again" | "choose"} action what the person can do
  */
 export function setVeil(words, action = "") {
   const veil = $("#veil");
@@ -42,8 +42,24 @@ export function setVeil(words, action = "") {
   veil.dataset.action = action;
   $("#token").hidden = action !== "token";
   $("#again").hidden = action !== "again";
+  $("#leave").hidden = action !== "choose";
   if (words) setText(veil.querySelector(".words"), words);
   if (action === "token") $("#token-text").focus();
+}
+
+/**
+ * Show how pictures travel.
+ * @param {{way: "jpeg" | "webrtc", canConnect: boolean, whyNot: string, wanted: boolean}} state
+ */
+export function setWay({ way, canConnect, whyNot, wanted }) {
+  const box = $("#way");
+  const [webrtc, jpeg] = ["webrtc", "jpeg"].map((value) => box.querySelector(`[value=${value}]`));
+  webrtc.disabled = !canConnect;
+  (wanted && canConnect && !whyNot ? webrtc : jpeg).checked = true;
+  const trying = way === "jpeg" && wanted && canConnect && !whyNot;
+  const words = trying ? "Connecting…" : wanted ? whyNot : "";
+  setText(box.querySelector(".why"), capital(words));
+  box.title = words ? capital(words) : `Pictures travel by ${way === "webrtc" ? "WebRTC" : "WebSocket, as JPEG"}`;
 }
 
 export function setEffect(words, tone = "") {

@@ -48,8 +48,12 @@ export class View {
     bitmap.close();
   }
 
-  /** Show a result as soon as it is decoded; the newest one wins. */
+  /** Show a result: at once when it is a video's present frame, else as soon as it is decoded; the newest one wins. */
   show(picture) {
+    if (picture.video) {
+      this.#draw(picture, picture.video, picture.video.videoWidth, picture.video.videoHeight);
+      return;
+    }
     if (this.#latest) this.undrawn += 1;
     this.#latest = picture;
     if (!this.#decoding) void this.#decode();
@@ -62,17 +66,17 @@ export class View {
         const picture = this.#latest;
         this.#latest = null;
         const bitmap = await createImageBitmap(new Blob([picture.jpeg], { type: "image/jpeg" }));
-        this.#draw(picture, bitmap);
+        this.#draw(picture, bitmap, bitmap.width, bitmap.height);
+        bitmap.close();
       }
     } finally {
       this.#decoding = false;
     }
   }
 
-  #draw(picture, bitmap) {
-    paint(this.#after, bitmap);
-    this.#stage.style.setProperty("--ratio", String(bitmap.width / bitmap.height));
-    bitmap.close();
+  #draw(picture, image, width, height) {
+    paint(this.#after, image, width, height);
+    this.#stage.style.setProperty("--ratio", String(width / height));
     this.#drawBefore(picture.timeUs);
     this.onDrawn(picture);
   }
@@ -81,7 +85,7 @@ export class View {
   #drawBefore(timeUs) {
     for (const [time, bitmap] of this.#kept) {
       if (time > timeUs) break;
-      if (time === timeUs) paint(this.#before, bitmap);
+      if (time === timeUs) paint(this.#before, bitmap, bitmap.width, bitmap.height);
       this.#forget(time);
     }
   }
@@ -162,12 +166,9 @@ export class View {
   }
 }
 
-function paint(canvas, bitmap) {
-  if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
-    canvas.width = bitmap.width;
-    canvas.height = bitmap.height;
-  }
-  canvas.getContext("2d", { alpha: false }).drawImage(bitmap, 0, 0);
+function paint(canvas, image, width, height) {
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  canvas.getContext("2d", { alpha: false }).drawImage(image, 0, 0, width, height);
 }
 
 function download(blob, name) {
