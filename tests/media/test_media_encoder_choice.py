@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import av
 import pytest
 
 from ai_runner_base.errors import CallerError, HostError
-from ai_runner_base.media import CodecProbe, _probe, list_video_encoders, pick_live_encoder
+from ai_runner_base.media import CodecProbe, CodedFrame, _probe, list_video_encoders, pick_live_encoder
+from ai_runner_base.media._video_encoder import VideoEncoder
 
 pytestmark = pytest.mark.media
 
@@ -52,3 +56,30 @@ def test_a_host_without_any_says_why(host: None) -> None:
 
 def test_this_host_has_one() -> None:
     assert pick_live_encoder() in {probe.name for probe in list_video_encoders() if probe.usable}
+
+
+@pytest.mark.parametrize(
+    ("lose", "ignore_keys", "reason"),
+    [
+        (False, False, ""),
+        (True, False, "it opens, but gives 3 frames for 4"),
+        (False, True, "it opens, but makes key frames of [0], asked for [0, 3]"),
+    ],
+)
+def test_hardware_that_opens_must_also_encode(
+    monkeypatch: pytest.MonkeyPatch, lose: bool, ignore_keys: bool, reason: str
+) -> None:
+    """Software plays the chip."""
+    name, encode = pick_live_encoder("software"), VideoEncoder.encode
+
+    def played(
+        self: VideoEncoder, frame: av.VideoFrame | None, pts: int = 0, *, key_frame: bool = False
+    ) -> Iterator[CodedFrame]:
+        key = key_frame and not (ignore_keys and pts > 0)
+        return iter(
+            [unit for unit in encode(self, frame, pts, key_frame=key) if not (lose and unit.pts == 3000)]
+        )
+
+    monkeypatch.setattr(VideoEncoder, "encode", played)
+    monkeypatch.setattr(_probe, "HARDWARE_SUFFIXES", (name,))
+    assert CodecProbe(name, hardware=True, usable=not reason, reason=reason) in list_video_encoders()

@@ -259,10 +259,12 @@ def test_encoders_that_this_ffmpeg_may_have(codec: str) -> None:
         assert decode_bytes(segment).decoder.counters.skipped_before_key_frame == 0
 
 
-def test_an_encoder_that_does_not_open_ends_with_its_reason() -> None:
+def test_an_encoder_that_does_not_open_ends_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ai_runner_base.media import _video_encoder
+
+    monkeypatch.setattr(_video_encoder, "H264_ENCODERS", ("no_such_encoder",))
     ends: list[object] = []
-    options = LiveEncoderOptions(VideoEncoderOptions(codec="no_such_encoder"))
-    encoder = LiveEncoder(64, 64, on_bytes=lambda *_: None, on_end=ends.append, options=options)
+    encoder = LiveEncoder(64, 64, on_bytes=lambda *_: None, on_end=ends.append)
     released: list[int] = []
     encoder.submit(grey(64, 64, 0), 0, TIME_BASE, None, lambda: released.append(1))
     encoder.start()
@@ -272,6 +274,20 @@ def test_an_encoder_that_does_not_open_ends_with_its_reason() -> None:
     assert not encoder.submit(grey(64, 64, 0), STEP, TIME_BASE, None, lambda: released.append(1))
     assert len(released) == 2
     assert encoder.close(WAIT_S)
+
+
+def test_an_encoder_by_name_that_does_not_open_is_done_without(caplog: pytest.LogCaptureFixture) -> None:
+    """It did when the runner started; a GPU has so many sessions and no more."""
+    from ai_runner_base.media import _video_encoder
+
+    encoder, output = live_encoder(options=LiveEncoderOptions(VideoEncoderOptions(codec="h264_nvenc_gone")))
+    for index in range(2):
+        encoder.submit(grey(320, 240, index), index * STEP, TIME_BASE)
+    wait_for(lambda: encoder.counters.frames)
+    assert encoder.encoded_by in _video_encoder.H264_ENCODERS
+    assert encoder.close(WAIT_S)
+    assert libav_pts(output.data) == [0, STEP]
+    assert "h264_nvenc_gone" in caplog.text
 
 
 def test_a_missing_favourite_is_replaced_with_a_word(

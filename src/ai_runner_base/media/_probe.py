@@ -1,4 +1,4 @@
-"""Which video encoders work on this machine: each one is really opened. (Decoders: `_devices`.)"""
+"""Which video encoders work on this machine: each one is really opened, hardware encodes. (Decoders: `_devices`.)"""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import av
+import numpy as np
 from av.codec import Codec
 
 from ai_runner_base.errors import CallerError, HostError
+from ai_runner_base.media._bitstream import can_start_decoding
 from ai_runner_base.media._video_encoder import (
     H264_ENCODERS,
     OPEN_FAULTS,
+    CodedFrame,
+    VideoEncoder,
     VideoEncoderOptions,
     open_encoder,
 )
 
 HARDWARE_SUFFIXES = ("_nvenc", "_videotoolbox", "_qsv", "_amf", "_mf", "_vaapi", "_v4l2m2m", "_vulkan")
 PROBE_SIZE = (640, 360)
+PROBE_FRAMES, PROBE_STEP_TICKS = 4, 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +65,26 @@ def _probe(name: str) -> CodecProbe:
     with captured_errors() as lines:
         try:
             open_encoder(name, *PROBE_SIZE, VideoEncoderOptions())
-        except OPEN_FAULTS as error:
-            return CodecProbe(name, hardware, usable=False, reason=explain_open(error, lines))
-    return CodecProbe(name, hardware, usable=True)
+            reason = _flaw(name) if hardware else ""
+        except (*OPEN_FAULTS, HostError) as error:
+            reason = explain_open(error, lines)
+    return CodecProbe(name, hardware, usable=not reason, reason=reason)
+
+
+def _flaw(name: str) -> str:
+    """Say what makes an encoder that opens useless for live streams; empty: nothing."""
+    encoder = VideoEncoder(*PROBE_SIZE, VideoEncoderOptions(codec=name))
+    picture = np.full((encoder.height, encoder.width, 3), 128, np.uint8)
+    keys = [0, PROBE_FRAMES - 1]
+    coded: list[CodedFrame] = []
+    for number in range(PROBE_FRAMES):
+        frame = encoder.convert(picture)
+        coded += encoder.encode(frame, number * PROBE_STEP_TICKS, key_frame=number in keys)
+    coded += encoder.encode(None)
+    if len(coded) != PROBE_FRAMES:
+        return f"it opens, but gives {len(coded)} frames for {PROBE_FRAMES}"
+    starts = [index for index, unit in enumerate(coded) if can_start_decoding("h264", unit.data)]
+    return "" if starts == keys else f"it opens, but makes key frames of {starts}, asked for {keys}"
 
 
 @contextmanager
