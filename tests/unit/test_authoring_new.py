@@ -161,9 +161,13 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "soft-focus").iterdir()] == ["mine.txt"]
 
 
-def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
-    (tmp_path / "soft-focus").mkdir()
-    assert (made(tmp_path) / "recipe.yaml").is_file()
+def test_an_empty_folder_is_filled_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "soft-focus" / ".git").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "soft-focus")
+    create(Path(), Answers("soft-focus", []))
+    assert Path("recipe.yaml").is_file()
+    assert Path(".gitignore").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["soft-focus"]
 
 
 def test_it_writes_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +209,7 @@ def test_base_comes_from_where_this_one_came_from(
 ) -> None:
     record = tmp_path / "conda-meta" / "ai-runner-base-0.1.0-h1_0.json"
     record.parent.mkdir()
-    record.write_text(json.dumps({"channel": "https://channels.example/mine/"}))
+    record.write_text(json.dumps({"channel": "https://me:secret@channels.example/t/key/mine/"}))
     monkeypatch.setattr("ai_runner_base.cli.new.sys.prefix", str(tmp_path))
     assert run(["new", "soft-focus", "--into", str(tmp_path / "here")]) == 0
     channels = toml(tmp_path / "here" / "pixi.toml")["workspace"]["channels"]

@@ -78,22 +78,31 @@ def _suggestion(name: str) -> str:
 def create(folder: Path, answers: Answers) -> list[Path]:
     """Write the repository; all of it or nothing.
 
-    :param folder: does not exist yet, or is empty
+    :param folder: does not exist yet, or is empty but for a ``.git``
     :returns: the files, relative to it
     :raises CallerError: it holds something already
     :raises HostError: it cannot be written
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    folder = folder.absolute()
+    if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= {".git"}):
         raise CallerError(f"{folder} exists and is not empty", hint="name another folder with --into")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _beside(folder) as made:
             _write(made, answers)
             files = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file())
-            made.rename(folder)  # replaces an empty folder
+            _move(made, folder)
     except OSError as error:
         raise HostError(f"cannot write {folder}: {error.strerror or error}") from error
     return files
+
+
+def _move(made: Path, folder: Path) -> None:
+    if not folder.exists():
+        made.rename(folder)
+        return
+    for path in list(made.iterdir()):  # somebody may stand in the empty folder
+        path.rename(folder / path.name)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -62,9 +63,16 @@ def _channels(given: tuple[str, ...]) -> list[str]:
 
 
 def _own_channel() -> str:
-    """The channel that this ai-runner-base was installed from, by its conda record."""
+    """The channel that this ai-runner-base was installed from, by its conda record; without keys in it."""
     for record in sorted(Path(sys.prefix, "conda-meta").glob("ai-runner-base-[0-9]*.json")):
         url = str(json.loads(record.read_text(encoding="utf-8")).get("channel", "")).rstrip("/")
         if url:
-            return url.removesuffix("/noarch")
+            return _without_keys(url.removesuffix("/noarch"))
     return DEFAULT_CHANNEL
+
+
+def _without_keys(url: str) -> str:
+    """A channel's URL without user, password, and the tokens that anaconda.org and Quetz put into the path."""
+    if not url.startswith("http"):
+        return url
+    return re.sub(r"/t/[^/]+/", "/", re.sub(r"(?<=://)[^/@]+@", "", url))
