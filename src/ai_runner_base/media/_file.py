@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import logging
-import threading
 from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
@@ -15,17 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai_runner_base.errors import RunnerError
+from ai_runner_base.media._encode_thread import EncodeThread
 from ai_runner_base.media._file_writer import FileJob, FileOptions, FileWriter
-from ai_runner_base.media._types import AudioInfo, AudioPacket, EncoderCounters
-
-logger = logging.getLogger(__name__)
-_numbers = itertools.count(1)
+from ai_runner_base.media._types import AudioInfo, AudioPacket
 
 MAX_QUEUE = 1000
 """Frames and audio packets that may wait together."""
 
 
-class FileEncoder:
+class FileEncoder(EncodeThread):
     """Encodes on a thread of its own, without loss: `submit` waits while the queue is full.
 
     H.264 with the input's PTS and time base, variable frame rate included. (Matroska and FLV count milliseconds
@@ -46,16 +41,11 @@ class FileEncoder:
         on_end: Callable[[RunnerError | None], None] | None = None,
         options: FileOptions | None = None,
     ) -> None:
-        self.counters = EncoderCounters()
-        self.error: RunnerError | None = None
+        super().__init__("encode-file", on_end)
         self._options = options or FileOptions()
         self._writer = FileWriter(str(target), width, height, audio, self._options, self.counters)
-        self._on_end = on_end
         self._queue: deque[FileJob | AudioPacket] = deque()
         self._waiting_frames = 0
-        self._changed = threading.Condition()
-        self._closing = False
-        self._thread = threading.Thread(target=self._run, name=f"encode-file-{next(_numbers)}", daemon=True)
 
     def start(self) -> None:
         """Open the target and begin.
@@ -63,7 +53,7 @@ class FileEncoder:
         :raises RunnerError: it cannot be written, or its container cannot hold H.264
         """
         self._writer.open()
-        self._thread.start()
+        super().start()
 
     def submit(
         self,
@@ -109,35 +99,20 @@ class FileEncoder:
 
         :returns: whether it is finished in time
         """
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        if self._thread.ident is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def _run(self) -> None:
-        try:
-            self._work()
-            self._writer.close()
-        except RunnerError as problem:
-            self.error = problem
-        except Exception as problem:
-            logger.exception("The encode thread failed")
-            self.error = RunnerError(f"the encode thread failed: {problem!r}")
-        with self._changed:
-            self._closing = True
-            left = [job for job in self._queue if isinstance(job, FileJob)]
-            self._queue.clear()
-            self._changed.notify_all()
-        for job in left:
-            if job.on_done is not None:
-                job.on_done()
-        self._writer.release()
-        if self._on_end is not None:
-            self._on_end(self.error)
+        return super().close(timeout_s)
 
     def _work(self) -> None:
+        self._encode()
+        self._writer.close()
+
+    def _let_go(self) -> None:
+        for item in self._queue:
+            if isinstance(item, FileJob) and item.on_done is not None:
+                item.on_done()
+        self._queue.clear()
+        self._writer.release()
+
+    def _encode(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._queue or self._closing)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import logging
-import threading
 from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
@@ -14,17 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai_runner_base.errors import RunnerError
+from ai_runner_base.media._encode_thread import EncodeThread
 from ai_runner_base.media._live_line import Job, LiveEncoderOptions, LiveLine
-from ai_runner_base.media._types import TICKS_PER_S, AudioInfo, AudioPacket, Cut, EncoderCounters
+from ai_runner_base.media._types import TICKS_PER_S, AudioInfo, AudioPacket, Cut
 from ai_runner_base.media._video_encoder import CodedFrame
-
-logger = logging.getLogger(__name__)
-_numbers = itertools.count(1)
 
 MAX_WAITING_AUDIO = 400
 
 
-class LiveEncoder:
+class LiveEncoder(EncodeThread):
     """Encodes on a thread of its own and calls back with MPEG-TS as soon as a frame is encoded.
 
     Every segment begins with PAT, PMT, SPS, PPS and an IDR frame. Output keeps the input's timeline; a frame
@@ -50,30 +45,21 @@ class LiveEncoder:
         audio: AudioInfo | None = None,
         options: LiveEncoderOptions | None = None,
     ) -> None:
+        super().__init__("encode", on_end)
         self.width = width
         self.height = height
-        self.counters = EncoderCounters()
         self._options = options or LiveEncoderOptions()
-        self._on_bytes = on_bytes
-        self._on_end = on_end
         self._frames: deque[Job] = deque()
         self._audio: deque[AudioPacket] = deque()
-        self._changed = threading.Condition()
-        self._closing = False
         self._key_wanted = False
         self._line = LiveLine(
             width, height, self._options, audio, on_bytes, self.counters, on_coded, on_coded_audio
         )
-        self._thread = threading.Thread(target=self._run, name=f"encode-{next(_numbers)}", daemon=True)
 
     @property
     def encoded_by(self) -> str:
         """FFmpeg's name of the encoder; empty while there is none."""
         return self._line.codec_name
-
-    def start(self) -> None:
-        """Begin to encode."""
-        self._thread.start()
 
     def submit(
         self,
@@ -130,35 +116,14 @@ class LiveEncoder:
 
         :returns: whether the thread ended in time
         """
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        if self._thread.ident is None:
-            self._release_all()
-            return True
-        if self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def _run(self) -> None:
-        error: RunnerError | None = None
-        try:
-            self._line.open()
-            self._work()
-            self._line.finish()
-        except RunnerError as problem:
-            error = problem
-        except Exception as problem:
-            logger.exception("The encode thread failed")
-            error = RunnerError(f"the encode thread failed: {problem!r}")
-        with self._changed:
-            self._closing = True
-        self._line.release()
-        self._release_all()
-        if self._on_end is not None:
-            self._on_end(error)
+        return super().close(timeout_s)
 
     def _work(self) -> None:
+        self._line.open()
+        self._encode()
+        self._line.finish()
+
+    def _encode(self) -> None:
         """Audio first: it is cheap, and late audio is heard."""
         while True:
             with self._changed:
@@ -173,7 +138,8 @@ class LiveEncoder:
             else:
                 return
 
-    def _release_all(self) -> None:
+    def _let_go(self) -> None:
+        self._line.release()
         while self._frames:
             job = self._frames.popleft()
             if job.on_done is not None:
