@@ -181,3 +181,25 @@ async def test_closing_in_the_middle_leaves_nothing_behind(source: Source) -> No
             await renewing
         assert not is_alive(pid)
         assert driver.supervisor.state is WorkerState.STOPPED
+
+
+async def test_a_change_of_mind_ends_the_new_one_and_the_old_one_goes_on(source: Source) -> None:
+    async with painting(source) as driver:
+        before = driver.supervisor.info.pid
+        mark = source.file.with_name("pid")
+        source.write(
+            f"import os, pathlib, time\npathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\ntime.sleep(60)\n"
+        )
+        renewing = asyncio.create_task(driver.supervisor.renew())
+        await driver.until(lambda: mark.exists() and mark.read_text())
+        renewing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await renewing
+        await driver.until(lambda: not is_alive(int(mark.read_text())))
+        assert await value(driver, 1) == 1
+        await driver.supervisor.update_params({"plus": 5})
+        assert await value(driver, 2) == 6
+        assert driver.supervisor.info.pid == before
+        source.paint(2)
+        await driver.supervisor.renew()
+        assert await value(driver, 3) == 7
