@@ -118,6 +118,14 @@ def test_a_signature_of_a_real_ci_job_counts_until_something_is_changed() -> Non
             check(content, who, ISSUER)
 
 
+def test_an_identity_is_lent_by_ci_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not attestation.is_identity_lent({"HOME": "/", "CI": "1"})
+    environ = {"ACTIONS_ID_TOKEN_REQUEST_URL": "http://127.0.0.1"}
+    assert attestation.is_identity_lent(environ)
+    monkeypatch.setattr(attestation, "find_spec", lambda name: None)
+    assert not attestation.can_sign(environ)
+
+
 def test_install_refuses_what_nobody_trusted_has_signed(tmp_path: Path) -> None:
     channel = shade_channel(tmp_path / "channel", "1.0")
     (tmp_path / "policy.toml").write_text(POLICY)

@@ -15,10 +15,11 @@ from .host_python import HostPython
 from .mirroring import Mirrored, mirror, refusal
 from .package_file import PackagedPipeline, PackageFile, Parcel, read_package, with_files
 from .provider import ChannelProvider
-from .publishing import Target, publish
+from .publishing import KEY_VARIABLES, Target, publish
 from .recipes import Output, Recipe, load, requirements_of
 
 __all__ = [
+    "KEY_VARIABLES",
     "Built",
     "ChannelProvider",
     "GivenChannel",

@@ -146,8 +146,10 @@ def _to_server(parcel: Parcel, target: Target, reporter: Reporter, key: str | No
             raise name_is_taken(package.file_name, target)
         reporter.note(f"{package.file_name} is there already: {target}")
         return False
-    with reporter.step("upload", package.file_name):
-        _patiently(upload, package, target, reporter)
+    reporter.note(
+        f"uploading {package.file_name} to {target}"
+    )  # no step: the uploader draws a bar of its own
+    _patiently(upload, package, target, reporter)
     return True
 
 

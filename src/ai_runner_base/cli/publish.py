@@ -89,6 +89,7 @@ def command(
         packages = _packages(what or (Path(),), built, sources, options, reporter)
         if with_check:
             _require_reports(packages)
+        display.close()  # what uploads draws a bar of its own
         new = [] if dry_run else _publish(packages, target, reporter, attest)
     finally:
         display.close()
@@ -168,11 +169,16 @@ def _wants_signature(attest: bool | None, target: Target) -> bool:
 
     :raises CallerError: it was asked for, and the target has no place for it
     """
+    from ..channel import KEY_VARIABLES
     from ..workspace import attestation
 
     if attest and not target.takes_attestations:
         raise CallerError(f"{target.kind} takes no attestations", hint="publish with --no-attest")
-    return attestation.has_identity(os.environ) and target.takes_attestations if attest is None else attest
+    if attest is not None:
+        return attest
+    if target.kind == "prefix":  # its uploader signs, unless it is given a key
+        return attestation.is_identity_lent(os.environ) and KEY_VARIABLES["prefix"] not in os.environ
+    return target.takes_files and attestation.can_sign(os.environ)
 
 
 def _parcel(package: PackageFile, recipe: Path | None, *, sign: bool) -> Parcel:

@@ -41,12 +41,15 @@ class SignatureError(Exception):
     """A bundle is not signed by whom it should be."""
 
 
-def has_identity(environ: Mapping[str, str]) -> bool:
-    """Say whether this process could sign: CI lends it an identity, and sigstore is there."""
-    lent = {"ACTIONS_ID_TOKEN_REQUEST_URL", "SIGSTORE_ID_TOKEN", "BUILDKITE_AGENT_ACCESS_TOKEN"} & set(
-        environ
-    )
-    return bool(lent) and find_spec("sigstore") is not None
+def is_identity_lent(environ: Mapping[str, str]) -> bool:
+    """Say whether a CI (GitHub, GitLab, Buildkite) lends this process an identity to sign with."""
+    lenders = {"ACTIONS_ID_TOKEN_REQUEST_URL", "SIGSTORE_ID_TOKEN", "BUILDKITE_AGENT_ACCESS_TOKEN"}
+    return bool(lenders & set(environ))
+
+
+def can_sign(environ: Mapping[str, str]) -> bool:
+    """Say whether `sign` has what it needs."""
+    return is_identity_lent(environ) and find_spec("sigstore") is not None
 
 
 def sign(statement: bytes) -> bytes:
