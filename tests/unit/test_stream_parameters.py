@@ -10,7 +10,7 @@ import pytest
 
 from ai_runner_base.errors import CallerError
 from ai_runner_base.stream._parameters import MAX_WAITING_CHANGES, Parameters, TooManyChangesError, size_of
-from ai_runner_base.supervisor import ParamsApplied, ParamsRejected, Supervisor, WorkerFailed
+from ai_runner_base.supervisor import ParamsApplied, ParamsRejected, Supervisor, WorkerFailed, WorkerState
 
 pytestmark = pytest.mark.unit
 
@@ -19,6 +19,7 @@ class Worker:
     """Stands in for a supervisor at the edge: takes its time, refuses what is named ``bad``, dies of ``deadly``."""
 
     def __init__(self) -> None:
+        self.state, self.reloading = WorkerState.READY, False
         self.taken: list[dict[str, Any]] = []
         self.go = asyncio.Event()
         self.go.set()
@@ -31,7 +32,7 @@ class Worker:
         if "deadly" in params:
             raise WorkerFailed("the worker ended before it answered")
         self.taken.append(dict(params))
-        return ParamsApplied(len(self.taken), dict(params), None, False)
+        return ParamsApplied(len(self.taken), dict(params), None, self.reloading)
 
 
 def parameters(worker: Worker, **wanted: Any) -> Parameters:
@@ -48,6 +49,26 @@ async def test_two_changes_at_once_both_hold() -> None:
     await asyncio.gather(changed.change(merge(a=1)), changed.change(merge(b=2)))
     assert changed.current == {"width": 512, "a": 1, "b": 2}
     assert changed.outcomes == {"applied": 2}
+
+
+@pytest.mark.parametrize(
+    ("state", "at_once", "after_a_reload"),
+    [
+        (WorkerState.RELOADING, False, True),
+        (WorkerState.READY, True, True),  # a reload that is over before its answer is read
+        (WorkerState.RESTARTING, False, False),  # it ended with the worker; another reload is none of ours
+    ],
+)
+async def test_parameters_that_need_a_reload_hold_once_it_has_ended(
+    state: WorkerState, at_once: bool, after_a_reload: bool
+) -> None:
+    worker = Worker()
+    first = parameters(worker, model="m")
+    worker.state, worker.reloading = state, True
+    await first.give()
+    assert first.given is at_once
+    first.reloaded()
+    assert first.given is after_a_reload
 
 
 async def test_a_refused_change_leaves_what_was_and_what_comes() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import CallerError, PipelineError
 from ..pipeline import BaseParams, parse_params
-from ..supervisor import ParamsApplied, ParamsRejected, Supervisor
+from ..supervisor import ParamsApplied, ParamsRejected, Supervisor, WorkerState
 
 MAX_WAITING_CHANGES = 32
 """Of one stream. Who sends more than a pipeline takes must not keep others waiting, nor memory."""
@@ -108,8 +108,9 @@ class Parameters:
             self.outcomes["failed"] += 1
             raise
         self.outcomes["applied"] += 1
-        self._loading = applied.reloading
-        self.given = self.given or not applied.reloading
+        state = self._supervisor.state  # a short reload may have ended before we were told that it began
+        self._loading = applied.reloading and state is WorkerState.RELOADING
+        self.given = self.given or not applied.reloading or state is WorkerState.READY
         self.adopt(applied.params)
         self._on_applied(applied)
         return {"params": self.current, "from_frame": applied.from_seq, "reloading": applied.reloading}

@@ -25,12 +25,12 @@ from ..supervisor import (
     Restarted,
     Supervisor,
     WorkerEvent,
-    WorkerFailed,
     WorkerInfo,
     WorkerState,
 )
 from ._ends import Feed, Sink, Source
 from ._faults import Faults
+from ._first_params import FirstParameters
 from ._frame_path import FramePath
 from ._parameters import Parameters, size_of
 from ._record import Record
@@ -42,9 +42,6 @@ log = logging.getLogger(__name__)
 
 CLOSE_LIMIT_S = 3.0
 """For each end. An orchestrator gives the whole runner 8 s from SIGTERM to SIGKILL (contract 1.4)."""
-PREPARE_LIMIT_S = 3.0
-"""A gateway gives the whole chain of requests 5 s (contract 1.3); a worker that takes longer is waited for later."""
-FIRST_PARAMS_ATTEMPTS = 2
 LAST_FRAMES_LIMIT_S = 0.5
 """After the input's proper end: how long the worker may take for each frame that it still has."""
 
@@ -79,8 +76,9 @@ class Stream:
         self._ended: asyncio.Future[str] = self._loop.create_future()
         self._parameters = Parameters(supervisor, params, self._params_applied)
         self.faults = Faults(source, sink, self._parameters.outcomes)
-        self._giving: asyncio.Task[None] | None = None
-        self._attempts = 0
+        self._first_params = FirstParameters(
+            f"stream {id}", self._parameters, self._params_given, self._params_failed
+        )
         self._input_ended = False
         self._defaults = supervisor.info.default_params if supervisor.info else {}
         size = size_of(params, self._defaults)
@@ -113,25 +111,20 @@ class Stream:
         """
         if self._supervisor.state is not WorkerState.READY:
             return
-        self._giving = self._loop.create_task(self._give_params(), name=f"stream {self.id} parameters")
         try:
-            await asyncio.wait({self._giving}, timeout=PREPARE_LIMIT_S)
-            if self._giving.done():
-                self._giving.result()
+            await self._first_params.prepare()
         except BaseException:
             self.abandon()
             raise
 
     def abandon(self) -> None:
         """Let go of the worker instead of running."""
-        if self._giving is not None:
-            self._giving.cancel()
+        self._first_params.cancel()
         self._session.close()
 
     async def run(self) -> str:
         """Carry the stream until it ends; return why. Never raises for what a stream can meet."""
-        if self._giving is not None:
-            self._giving.add_done_callback(self._params_given)
+        self._first_params.follow()
         self._adopt_worker()
         self._sink.start(self.frames.sent)
         self._source.start(Feed(self._on_info, self.frames.take, self._on_audio, self._on_source_end))
@@ -139,10 +132,8 @@ class Stream:
         try:
             self.end_reason = await asyncio.shield(self._ended)
         finally:
-            tasks = [task for task in (watch, self._giving) if task]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            watch.cancel()
+            await asyncio.gather(watch, *self._first_params.cancel(), return_exceptions=True)
             await self._close()
         log.info("stream ended: %s", self.end_reason)
         return self.end_reason
@@ -273,27 +264,16 @@ class Stream:
             if started is not None:
                 self._parameters.adopt(started.params)
             self.frames.hold = False
-        elif self._giving is not None and not self._giving.done():
-            return  # on their way
-        elif self._attempts >= FIRST_PARAMS_ATTEMPTS:
+        elif not self._first_params.under_way and not self._first_params.begin():
             self.stop("parameters refused: no worker survives loading them")
-        else:
-            self._giving = self._loop.create_task(self._give_params(), name=f"stream {self.id} parameters")
-            self._giving.add_done_callback(self._params_given)
 
-    async def _give_params(self) -> None:
-        self._attempts += 1
-        await self._parameters.give()
+    def _params_given(self) -> None:
         self.record.loaded()
         self.frames.hold = not self._parameters.given
 
-    def _params_given(self, giving: asyncio.Task[None]) -> None:
-        """A worker that died meanwhile has a successor, which is tried as well; anything else ends the stream."""
-        error = None if giving.cancelled() else giving.exception()
-        if error is None:
-            return
+    def _params_failed(self, error: Exception, is_end: bool) -> None:
         self.note_error(f"parameters not applied: {error}")
-        if not isinstance(error, WorkerFailed) or self._attempts >= FIRST_PARAMS_ATTEMPTS:
+        if is_end:
             self.stop(f"parameters refused: {error}")
 
     def note_error(self, message: str) -> None:
