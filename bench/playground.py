@@ -1,13 +1,17 @@
-"""Glass to glass in the playground page: from the moment a frame is taken to its result on the canvas, over WebSocket.
+"""Glass to glass in the playground page: from the moment a frame is taken to its result on the canvas, over both ways.
 
-A real headless Chromium shows the built-in clip through `noop`. Prints median, p95 and p99 of the latency that the page
-itself measures, frames per second, CPU time of runner, worker and browser, what was dropped, and whether the latency
-grew from the first third of the run to the last.
+A real headless Chromium shows the built-in clip through `noop`, over WebSocket + JPEG and over WebRTC where aiortc is
+installed. The page knows which frame it shows: its time comes back with a JPEG; over WebRTC it is painted beside the
+picture on the way out, and the RTP timestamp tells it on the way back (`requestVideoFrameCallback`). Prints median, p95
+and p99, frames per second, CPU time of runner, worker and browser, what was dropped, and whether the latency grew from
+the first third of the run to the last.
 
 In the same run, before: taking, encoding, decoding and drawing in the page alone, without a runner: the limit.
-What a screen adds (up to one refresh) is in neither figure.
+What a screen adds (up to one refresh) is in no figure.
 
-    python bench/playground.py [--seconds 20] [--size 512] [--pipeline noop]
+    python bench/playground.py [--seconds 20] [--size 512] [--pipeline noop] [--way jpeg|webrtc|both]
+
+`--seconds 300` is the run that shows whether anything grows.
 """
 
 from __future__ import annotations
@@ -28,15 +32,16 @@ from tests._support.browser import Page, chromium
 from tests._support.browser_playground import LIVE
 
 from ai_runner_base.testing.live import runner
+from ai_runner_base.webrtc import is_installed
 
-AIM_P50_MS = 30
+AIMS_P50_MS = {"jpeg": 30, "webrtc": 80}
 WARM_UP_S = 3.0
 
 RECORD = """(() => {
   window.taken = [];
   const drawn = playground.view.onDrawn;
   playground.view.onDrawn = (picture) => {
-    window.taken.push(performance.now() - picture.timeUs / 1000);
+    if (picture.timeUs !== null && !picture.isGuess) window.taken.push(performance.now() - picture.timeUs / 1000);
     drawn(picture);
   };
 })()"""
@@ -61,8 +66,6 @@ ALONE = """(async () => {
   grabber.close();
   return took;
 })()"""
-
-DROPS = "[...document.querySelectorAll('.drops li')].map((item) => item.textContent).join(', ')"
 
 
 class Cpu:
@@ -112,37 +115,46 @@ async def _measure(page: Page, server_pid: int, browser_pid: int, seconds: float
     }
 
 
-def _report(found: dict[str, Any], alone: list[float], seconds: float) -> None:
+def _report(way: str, found: dict[str, Any], seconds: float) -> None:
     values: list[float] = found["latencies"]
     third = len(values) // 3
     first, last = statistics.median(values[:third]), statistics.median(values[-third:])
-    print(_figures("page alone (the limit)", alone))
-    print(_figures("through the runner", values) + f"   aim p50 < {AIM_P50_MS}")
-    print(f"first third {first:.1f} ms, last third {last:.1f} ms")
-    print(f"{len(values) / seconds:.1f} fps drawn; drops: {found['drops']}")
-    print("CPU in % of a core: runner {:.0f}, worker {:.0f}, browser {:.0f}".format(*found["cpu"]))
-    print("stages, ms: " + found["stages"].replace("\n", " "))
+    print(_figures(f"through the runner, {way}", values) + f"   aim p50 < {AIMS_P50_MS[way]}")
+    print(f"  first third {first:.1f} ms, last third {last:.1f} ms")
+    print(f"  {len(values) / seconds:.1f} fps drawn; drops: {found['drops']}")
+    print("  CPU in % of a core: runner {:.0f}, worker {:.0f}, browser {:.0f}".format(*found["cpu"]))
+    print("  stages, ms: " + found["stages"].replace("\n", " "))
 
 
-async def main() -> None:
-    """Measure once and print."""
+async def _run(way: str, given: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with runner("--pipeline", given.pipeline) as server, chromium(Path(folder)) as browser:
+            browser.preload = f"if (location.protocol === 'http:') localStorage.setItem('way', '{way}')"
+            page = await browser.open(server.url + "/playground/icon.svg")
+            alone = await page.evaluate(ALONE.replace("SIZE", str(given.size)))
+            print(_figures("page alone, JPEG (a limit)", alone))
+            await page.call("Page.navigate", url=f"{server.url}/#width={given.size}&height={given.size}")
+            await page.wait_for("document.readyState === 'complete' && window.playground !== undefined")
+            await page.wait_for(f"{LIVE} && playground.lane.way === '{way}'", 30)
+            await asyncio.sleep(WARM_UP_S)
+            found = await _measure(page, server.pid, browser.process.pid, given.seconds)
+            _report(way, found, given.seconds)
+
+
+def main() -> None:
+    """Measure each way once and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--pipeline", default="noop")
+    parser.add_argument("--way", choices=("jpeg", "webrtc", "both"), default="both")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        async with runner("--pipeline", given.pipeline) as server, chromium(Path(folder)) as browser:
-            address = f"{server.url}/#width={given.size}&height={given.size}"
-            page = await browser.open(server.url + "/playground/icon.svg")
-            alone = await page.evaluate(ALONE.replace("SIZE", str(given.size)))
-            await page.call("Page.navigate", url=address)
-            await page.wait_for("document.readyState === 'complete' && window.playground !== undefined")
-            await page.wait_for(LIVE, 30)
-            await asyncio.sleep(WARM_UP_S)
-            found = await _measure(page, server.pid, browser.process.pid, given.seconds)
-            _report(found, alone, given.seconds)
+    for way in ("jpeg", "webrtc") if given.way == "both" else (given.way,):
+        if way == "webrtc" and not is_installed():
+            print("WebRTC is left out: aiortc is not installed")
+        else:
+            asyncio.run(_run(way, given))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

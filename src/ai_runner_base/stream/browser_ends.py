@@ -64,7 +64,8 @@ class _Coming(NamedTuple):
 class BrowserSource(NewestSource[_Coming]):
     """Takes the newest picture that a page has sent.
 
-    :param on_taken: called on the event loop with a JPEG's time once it waits no longer: another may come
+    :param on_taken: called on the event loop with a picture's time once it waits no longer; for every JPEG, also for one
+        that was replaced, and for every frame whose time could be read
     """
 
     def __init__(self, on_taken: Callable[[int], None] = lambda _: None) -> None:
@@ -101,11 +102,8 @@ class BrowserSource(NewestSource[_Coming]):
         replaced = self._keep_newest(new)
         if replaced is not None:
             self.counters.replaced += 1
-            self._tell_taken(replaced)
-
-    def _tell_taken(self, picture: _Coming) -> None:
-        if isinstance(picture.data, bytes):
-            self._on_taken(picture.time_us)
+            if isinstance(replaced.data, bytes):
+                self._on_taken(replaced.time_us)
 
     def status(self) -> dict[str, Any]:
         """Return counters, and why the last bad picture was bad."""
@@ -114,6 +112,7 @@ class BrowserSource(NewestSource[_Coming]):
     # --- on the thread --------------------------------------------------------------------------------------
 
     def _give(self, feed: Feed, item: _Coming) -> None:
+        time_us = item.time_us
         try:
             decoded = self._decode(item)
         except RunnerError as error:
@@ -121,8 +120,10 @@ class BrowserSource(NewestSource[_Coming]):
             self._complaint = str(error)
         else:
             if decoded is not None:
+                time_us = decoded[1]
                 self._show(feed, *decoded, item.received_ns)
-        self._loop.call_soon_threadsafe(self._tell_taken, item)
+        if time_us:
+            self._loop.call_soon_threadsafe(self._on_taken, time_us)
 
     def _decode(self, item: _Coming) -> tuple[av.VideoFrame, int] | None:
         """Return a picture and its time; None for one that a browser has sent again."""

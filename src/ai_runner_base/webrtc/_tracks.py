@@ -17,7 +17,7 @@ from aiortc.mediastreams import MediaStreamError
 from ._types import Coded, FrameSource, Sound
 
 RTP_TIME_BASE = Fraction(1, 90_000)
-QUEUE_FRAMES = 30
+QUEUE_FRAMES = 10
 """What may wait for a viewer's connection; beyond it, it goes on at the next key frame."""
 QUEUE_SOUNDS = 50
 SOUND_WAIT_S = 0.5

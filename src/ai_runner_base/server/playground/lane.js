@@ -8,6 +8,10 @@ import { Session } from "./session.js";
 
 const EFFECT_LIMIT_MS = 15_000;
 const RECENT_MS = 1000;
+/** A picture by WebRTC that the runner has not got after this: no more are sent behind it… */
+const LATE_MS = 300;
+/** …unless it is so late that it must have been lost. */
+const LOST_MS = 1200;
 const KEPT_NOTES = 90;
 const TICKS_PER_MS = 90;
 const TICK_WRAP = 2 ** 32;
@@ -40,6 +44,8 @@ export class Lane {
   #iceServers = [];
   #rtpOrigin = null;
   #notes = [];
+  /** Times in ms of pictures that went by WebRTC and have not reached the runner. */
+  #underWay = [];
   /** When the runner last said that more pictures have reached it. */
   #receivedMs = 0;
   #sound = null;
@@ -64,6 +70,7 @@ export class Lane {
     handlers.schema = (message) => this.#describe(message);
     handlers.params = (answer) => this.#answered(answer);
     handlers.picture = (picture) => this.way === "jpeg" && this.#arrived(picture);
+    handlers.taken = (timeUs) => this.#taken(timeUs / 1000);
     handlers.note = (note) => this.#noted(note);
     handlers.clock = ({ rtp_origin }) => (this.#rtpOrigin = rtp_origin);
     const start = watch ? { type: "watch", stream: watch, token } : { type: "start", pipeline, params, token };
@@ -119,6 +126,7 @@ export class Lane {
     this.#link = null;
     this.#rtpOrigin = null;
     this.#notes = [];
+    this.#underWay = [];
     this.#session.choose("jpeg");
     this.#setWay("jpeg");
   }
@@ -217,12 +225,24 @@ export class Lane {
 
   #sendFrame(source, keep) {
     const beganMs = performance.now();
+    while (beganMs - this.#underWay[0] > LOST_MS) this.#underWay.shift();
+    if (beganMs - this.#underWay[0] > LATE_MS) {
+      this.skipped += 1;
+      return;
+    }
     const timeMs = Math.max(Math.ceil((this.#lastUs + 1) / 1000), Math.round(beganMs));
+    this.#underWay.push(timeMs);
     this.#lastUs = timeMs * 1000;
     const bitmap = this.#grabber.snap(source);
     this.#link.send(bitmap, timeMs);
     this.sent.tick(beganMs);
     keep(this.#lastUs, bitmap);
+  }
+
+  /** This one has arrived, and what went before it has or never will. The runner may know the lower bits only. */
+  #taken(timeMs) {
+    const isBefore = (sentMs) => (((timeMs - sentMs) % WRAP_MS) + WRAP_MS) % WRAP_MS < WRAP_MS / 2;
+    while (this.#underWay.length && isBefore(this.#underWay[0])) this.#underWay.shift();
   }
 
   #arrived(picture) {

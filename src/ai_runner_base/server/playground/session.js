@@ -13,6 +13,7 @@ const SEND_BUFFER_BYTES = 256 * 1024;
  * @property {(event: object) => void} event
  * @property {(answer: object) => void} params
  * @property {(picture: {seq: number, timeUs: number, jpeg: Uint8Array, isWaitingPicture: boolean}) => void} picture
+ * @property {(timeUs: number) => void} taken the runner has a picture
  * @property {(note: {seq: number, timeUs: number, isWaitingPicture: boolean}) => void} note about a picture by WebRTC
  * @property {(message: {rtp_origin: number}) => void} clock
  * @property {(lines: string[]) => void} log
@@ -114,6 +115,7 @@ export class Session {
   #takeBinary(message) {
     if (message.kind === ACKNOWLEDGEMENT) {
       this.#window.answered(performance.now());
+      this.#handlers.taken(message.timeUs);
     } else if (message.kind === NOTE) {
       this.#handlers.note(message);
     } else {
