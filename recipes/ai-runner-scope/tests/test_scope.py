@@ -16,6 +16,7 @@ from ai_runner_base import VideoFrame, VideoOutput
 from ai_runner_base.errors import HostError, PipelineError
 from ai_runner_base.pipeline import ParamsError
 from ai_runner_scope import params as scope_params
+from ai_runner_scope import pipeline as scope_pipeline
 from ai_runner_scope.pipeline import Scope
 
 BASE = Fraction(1, 30)
@@ -103,7 +104,7 @@ def test_more_pictures_than_frames_are_spread_over_the_chunk(
 
     async def story(pipeline: Scope) -> None:
         outputs = await _through(pipeline, range(6), 10)
-        assert _times(outputs) == [index * 3 * BASE / 5 for index in range(10)]
+        assert _times(outputs) == [start + index * BASE / 2 for start in (0, 3 * BASE) for index in range(5)]
         assert [int(output.frame.array[0, 0, 0]) for output in outputs[:5]] == [0, 0, 10, 10, 20]
 
     _run(monkeypatch, "rife", story)
@@ -120,6 +121,21 @@ def test_a_jump_of_the_clock_or_another_stream_begins_a_new_chunk(monkeypatch: p
         assert [(output.frame.pts, output.request_id) for output in found] == [
             (pts, "another") for pts in range(5, 9)
         ]
+
+    _run(monkeypatch, "passthrough", story)
+
+
+def test_the_last_frames_come_back_although_they_fill_no_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scope_pipeline, "_PATIENCE_S", 0.2)
+
+    async def story(pipeline: Scope) -> None:
+        outputs = await _through(pipeline, range(6), 6)
+        assert [output.frame.pts for output in outputs] == list(range(6))
+        assert len(pipeline._node.called["video"]) == 4
+        assert int(pipeline._node.called["video"][3].max()) == 50
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(pipeline.get_processed_video_frame(), 0.3)
+        assert [output.frame.pts for output in await _through(pipeline, range(6, 10), 4)] == [6, 7, 8, 9]
 
     _run(monkeypatch, "passthrough", story)
 
@@ -200,7 +216,7 @@ def test_the_same_node_takes_video_too(monkeypatch: pytest.MonkeyPatch, checkout
 
     async def story(pipeline: Scope) -> None:
         outputs = await _through(pipeline, range(4), 6)
-        assert _times(outputs) == [index * 2 * BASE / 3 for index in range(6)]
+        assert _times(outputs) == [start + index * BASE / 2 for start in (0, 2 * BASE) for index in range(3)]
         assert len(pipeline._node.calls[0]["video"]) == 2
         assert pipeline._node.calls[0]["noise_scale"] == 0.7
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 Time = tuple[int, Fraction]
@@ -38,33 +37,51 @@ class Chunk:
         self.pictures.append(picture)
         self.times.append(time)
 
+    def filled(self, size: int) -> list[Any]:
+        """The pictures, the last one again and again until there are enough."""
+        return self.pictures + self.pictures[-1:] * (size - len(self))
+
 
 def spread(times: Sequence[Time], count: int) -> list[Time]:
-    """Times of the pictures that a chunk led to, evenly over the time that its frames cover.
+    """Times of the pictures that a chunk led to, evenly from its first frame to its last.
 
-    The first picture has the time of the first frame. With as many pictures as frames each has the time of its
-    frame, with fewer each has the time of some frame, with more those between two frames get a finer time base,
-    so that nothing is rounded. The last frame is taken to last as long as the shortest before it.
+    The first and the last picture have the times of the first and the last frame, a single one that of the last:
+    so a chunk is accounted for when its pictures are. As many pictures as frames have the times of the frames,
+    fewer have those of some frames, and more lie between frames in a finer time base, so that nothing is rounded.
 
     :param times: of the frames, at least one
     :param count: pictures
     :return: `count` times, rising
     """
-    if count <= len(times):
-        return [times[index * len(times) // count] for index in range(count)]
-    return [_between(times, *divmod(index * len(times), count), count) for index in range(count)]
+    last, gaps = len(times) - 1, count - 1
+    if gaps <= 0:
+        return [times[-1]] * count
+    if last == 0:
+        return _after(times[0], count)
+    if gaps <= last:
+        return [times[(2 * index * last + gaps) // (2 * gaps)] for index in range(count)]
+    return [_between(times, *divmod(index * last, gaps), gaps) for index in range(count)]
 
 
-def _between(times: Sequence[Time], index: int, rest: int, count: int) -> Time:
+def shown(count: int, frames: int, size: int) -> int:
+    """How many pictures of a chunk that was filled up are those of its own frames.
+
+    :param count: pictures
+    :param frames: that came
+    :param size: frames after filling up
+    """
+    return count if frames == size else 1 + (count - 1) * (frames - 1) // (size - 1)
+
+
+def _between(times: Sequence[Time], index: int, rest: int, gaps: int) -> Time:
     pts, base = times[index]
     if rest == 0:
         return pts, base
-    return pts * count + rest * _duration(times, index), base / count
+    return pts * gaps + rest * (times[index + 1][0] - pts), base / gaps
 
 
-def _duration(times: Sequence[Time], index: int) -> int:
-    if index + 1 < len(times):
-        return times[index + 1][0] - times[index][0]
-    if len(times) == 1:
-        return max(1, round(Fraction(1, 30) / times[0][1]))  # nothing to go by: a common frame rate
-    return min(after[0] - before[0] for before, after in pairwise(times))
+def _after(time: Time, count: int) -> list[Time]:
+    """Of one frame: there is nothing to go by but a common frame rate."""
+    pts, base = time
+    step = max(1, round(Fraction(1, 30) / base))
+    return [time, *((pts * count + index * step, base / count) for index in range(1, count))]

@@ -13,13 +13,16 @@ from ai_runner_base.pipeline import ParamsError, parse_params
 
 from . import device, weights
 from .building import build, call_with
-from .chunk import Chunk, spread
+from .chunk import Chunk, shown, spread
 from .nodes import chosen, config_class, node_class
 from .params import ScopeParams, chosen_params
 from .plan import Plan, make_plan
 
 _MOST_OUTPUTS = 64
 """Pictures that wait to be taken: two chunks of whichever node. With more than that, no further chunk is begun."""
+_PATIENCE_S = 3.0
+"""Time without a frame after which a chunk is filled up. A runner that learns how many frames a pipeline needs to
+see at once makes pauses of a second."""
 _STOP_LIMIT_S = 1.0
 
 
@@ -38,12 +41,15 @@ class Scope(Pipeline):
             1, "scope"
         )  # one, so that device contexts stay where they were made
         self._reloading = asyncio.Lock()
+        self._turn = asyncio.Lock()
+        """Whoever begins a call, or changes the node, waits for the call before, one after the other."""
         self._node: Any = None
         self._plan: Plan | None = None
         self._input_size: int | None = None
         self._is_first_call = True
         self._chunk, self._request_id = Chunk(), ""
         self._running: asyncio.Task[None] | None = None
+        self._patience: asyncio.Task[None] | None = None
         self._pictures: deque[Any] = deque()
         self._batch_size = 0
         self._outputs: asyncio.Queue[VideoOutput | Exception] = asyncio.Queue(_MOST_OUTPUTS)
@@ -67,9 +73,9 @@ class Scope(Pipeline):
             return
         self._chunk.add(device.tensor(frame.array, self._device), time)
         if len(self._chunk) >= self._input_size:
-            full, self._chunk = self._chunk, Chunk()
-            await self._settle()
-            self._running = asyncio.create_task(self._work(full, request_id), name="scope-chunk")
+            await self._hand_over(self._input_size)
+        else:
+            self._wait_for_more(self._input_size)
 
     async def get_processed_video_frame(self) -> VideoOutput:
         """The next picture; what went wrong with a chunk is raised here."""
@@ -88,8 +94,9 @@ class Scope(Pipeline):
 
     async def stop(self) -> None:
         """Release the node, unless a call keeps it: the process ends in any case."""
-        if self._running is not None:
-            self._running.cancel()
+        for task in (self._patience, self._running):
+            if task is not None:
+                task.cancel()
         unloading = asyncio.ensure_future(self._in_thread(self._unload))
         await asyncio.wait({unloading}, timeout=_STOP_LIMIT_S)
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -109,7 +116,7 @@ class Scope(Pipeline):
         self._use(plan)
 
     async def _reload(self, plan: Plan) -> None:
-        async with self._reloading:
+        async with self._reloading, self._turn:
             await self._settle()
             await self._in_thread(self._unload)
             await self._load(plan)
@@ -145,10 +152,34 @@ class Scope(Pipeline):
 
     # Working
 
-    async def _work(self, chunk: Chunk, request_id: str) -> None:
+    async def _hand_over(self, size: int) -> None:
+        """Begin to work on the chunk as soon as the one before is done."""
+        if self._patience is not None:
+            self._patience.cancel()
+        chunk, self._chunk = self._chunk, Chunk()
+        node, request_id = self._node, self._request_id
+        async with self._turn:
+            await self._settle()
+            if self._node is node:  # else it was made again meanwhile, and these frames are out of date
+                self._running = asyncio.create_task(self._work(chunk, size, request_id), name="scope-chunk")
+
+    def _wait_for_more(self, size: int) -> None:
+        """When no frame comes any more, as at the end of a file, the chunk is worked on as it is."""
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience = asyncio.create_task(self._lose_patience(size), name="scope-patience")
+
+    async def _lose_patience(self, size: int) -> None:
+        await asyncio.sleep(_PATIENCE_S)
+        self._patience = None  # it is this task, which goes on
+        if len(self._chunk) and self._node is not None and not self._reloading.locked():
+            await self._hand_over(size)
+
+    async def _work(self, chunk: Chunk, size: int, request_id: str) -> None:
         """One call; its pictures go out as they are taken."""
         try:
-            pictures = await self._in_thread(self._call, self._plan, chunk.pictures)
+            pictures = await self._in_thread(self._call, self._plan, chunk.filled(size))
+            del pictures[shown(len(pictures), len(chunk), size) :]
             for picture, (pts, time_base) in zip(pictures, spread(chunk.times, len(pictures)), strict=True):
                 await self._outputs.put(VideoOutput(VideoFrame(picture, pts, time_base), request_id))
         except Exception as error:
