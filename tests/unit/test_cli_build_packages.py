@@ -51,7 +51,7 @@ def mirrored(monkeypatch: pytest.MonkeyPatch) -> list[Want]:
 
 
 def plan(*recipes: Path, channels: tuple[str, ...] = (), told: Callable[[dict[str, Any]], None]) -> Any:
-    return build_packages._plan(recipes, channels, EventReporter(told), with_tests=True)
+    return build_packages.plan_build(recipes, channels, EventReporter(told), with_tests=True)
 
 
 def test_what_a_mirror_cannot_feed_is_left_out_and_named(root: Path, mirrored: list[Want]) -> None:

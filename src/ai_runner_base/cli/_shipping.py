@@ -19,6 +19,7 @@ from ._logging import quiet
 
 if TYPE_CHECKING:
     from ..workspace import Reporter
+    from .build_packages import BuildPlan
 
 
 class Inspector:
@@ -67,30 +68,23 @@ class Inspector:
         return json.dumps(report.for_package(), indent=1).encode() + b"\n"
 
 
-def build_checked(
-    folders: Sequence[Path],
-    output: Path,
-    channels: Sequence[str],
-    reporter: Reporter,
-    options: CheckOptions | None,
-    *,
-    run_tests: bool = True,
-) -> Built:
-    """Build recipes into a channel, with the reports on their pipelines in the packages.
+def build_checked(plan: BuildPlan, output: Path, reporter: Reporter, options: CheckOptions | None) -> Built:
+    """Build and test recipes into a channel, with the reports on their pipelines in the packages.
 
     A package with a report has another build string than one without, so that none takes the other's place.
 
-    :param options: how to check; None does not
+    :param options: how to check; None does not, and runs no tests either
     """
     if options is None:
-        return build(folders, output, channels, reporter, run_tests=run_tests)
+        return build(plan.folders, output, plan.channels, reporter, virtual_packages=plan.virtual_packages)
     with Inspector.opened(options, reporter) as inspector:
         return build(
-            folders,
+            plan.folders,
             output,
-            channels,
+            plan.channels,
             reporter,
-            run_tests=run_tests,
+            virtual_packages=plan.virtual_packages,
+            run_tests=True,
             fingerprint="checked",
             finish=inspector.finish,
         )

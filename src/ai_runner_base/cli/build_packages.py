@@ -52,7 +52,7 @@ def main(recipes: tuple[Path, ...], output: Path, channels: tuple[str, ...], tes
     display = Display(0)
     reporter = EventReporter(display.handle)
     try:
-        plan = _plan(recipes, channels, reporter, with_tests=test)
+        plan = plan_build(recipes, channels, reporter, with_tests=test)
         built = build(
             plan.folders,
             output,
@@ -67,7 +67,7 @@ def main(recipes: tuple[Path, ...], output: Path, channels: tuple[str, ...], tes
 
 
 @dataclass(frozen=True)
-class _Plan:
+class BuildPlan:
     """What to build, and where all else comes from.
 
     :param virtual_packages: leaves out variants that this host cannot use; None: all are built
@@ -78,18 +78,18 @@ class _Plan:
     virtual_packages: Mapping[str, str] | None = None
 
 
-def _plan(
+def plan_build(
     recipes: Sequence[Path], channels: Sequence[str], reporter: EventReporter, *, with_tests: bool
-) -> _Plan:
+) -> BuildPlan:
     """Take the channels that are named, else the manifest's; in an environment of pixiw its mirror behind folders."""
     folders = list(recipes) or _own_recipes()
     if channels:
-        return _Plan(folders, channels)
+        return BuildPlan(folders, channels)
     manifest = Path(os.environ.get("PIXI_PROJECT_MANIFEST", _ROOT / "pixi.toml"))
     named = read_manifest(manifest).channels if manifest.is_file() else ("conda-forge",)
     home = Path(os.environ.get("CONDA_PREFIX", "/")).parent.parent
     if not (home / "channel").is_dir():
-        return _Plan(folders, named)
+        return BuildPlan(folders, named)
     python, host = HostPython.current(), detect_host().virtual_packages
     given = given_channels(named, python.subdir)
     if not recipes:
@@ -97,7 +97,7 @@ def _plan(
     wants = requirements_of([load(folder) for folder in folders], host, with_tests=with_tests)
     rest, bounds = left_to_others(wants, given)
     others = mirror(rest, home / "channel" / "mirror", python, reporter, constraints=bounds)
-    return _Plan(folders, [*(channel.url for channel in given), others.url], host)
+    return BuildPlan(folders, [*(channel.url for channel in given), others.url], host)
 
 
 def _can_be_fed(

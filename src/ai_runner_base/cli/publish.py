@@ -12,7 +12,7 @@ import click
 
 from ..conformance import CheckOptions
 from ..errors import CallerError, HostError
-from ._installing import DEFAULT_CHANNEL, channel_urls
+from ._installing import channel_url
 from ._pixiw_display import Display
 from ._pixiw_events import EventReporter
 
@@ -41,7 +41,7 @@ _KINDS = ("prefix", "anaconda", "quetz", "artifactory", "s3", "folder")
     "sources",
     multiple=True,
     metavar="NAME|URL|FOLDER",
-    help=f"Where all else comes from, to build and to check; repeatable. Default: {DEFAULT_CHANNEL}, conda-forge.",
+    help="Where all else comes from, to build and to check; repeatable. Default: the manifest's channels.",
 )
 @click.option(
     "--built",
@@ -73,7 +73,7 @@ def command(
     attest: bool | None,
     dry_run: bool,
 ) -> None:
-    """Publish RECIPEs (folders, by default this one) or PACKAGEs (.conda files).
+    """Publish RECIPEs (folders, by default those of this repository) or PACKAGEs (.conda files).
 
     Recipes are built and tested if they have changed. Their pipelines are checked, and the report goes into the
     package. A package that was built before is published as it is, if its report is in it and says that all is well.
@@ -86,7 +86,7 @@ def command(
     try:
         reporter = EventReporter(display.handle)
         options = CheckOptions(quick=quick) if with_check else None
-        packages = _packages(what or (Path(),), built, sources, options, reporter)
+        packages = _packages(what, built, sources, options, reporter)
         if with_check:
             _require_reports(packages)
         display.close()  # what uploads draws a bar of its own
@@ -123,26 +123,29 @@ def _packages(
     from ..channel import read_package
 
     given = [path for path in what if path.suffix == ".conda"]
-    folders = [path for path in what if path.suffix != ".conda"]
+    recipes = [path for path in what if path.suffix != ".conda"]
     packages: _Found = [(read_package(path), None) for path in given]
-    if folders:
-        urls = channel_urls(sources, override=bool(sources))
-        packages += _build(folders, built, urls, options, reporter)
+    if recipes or not given:
+        packages += _build(recipes, built, sources, options, reporter)
     return packages
 
 
 def _build(
-    folders: Sequence[Path],
+    recipes: Sequence[Path],
     built: Path,
-    urls: Sequence[str],
+    sources: Sequence[str],
     options: CheckOptions | None,
     reporter: EventReporter,
 ) -> _Found:
+    """Build what has changed, from the channels that are named, else from those of the repository's manifest."""
     from ..channel import packages_of, read_package
     from ._shipping import build_checked
+    from .build_packages import plan_build
 
-    build_checked(folders, built, urls, reporter, options, run_tests=options is not None)
-    return [(read_package(path), folder) for folder in folders for path in packages_of(folder, built)]
+    named = [channel_url(source) for source in sources]
+    plan = plan_build(recipes, named, reporter, with_tests=True)
+    build_checked(plan, built, reporter, options)
+    return [(read_package(path), folder) for folder in plan.folders for path in packages_of(folder, built)]
 
 
 def _require_reports(packages: _Found) -> None:
