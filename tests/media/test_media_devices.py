@@ -145,6 +145,15 @@ def test_a_device_that_falls_silent_costs_not_one_picture(device: Any, clip: byt
     assert decoder.counters.device_failures == 1
 
 
+def test_a_device_that_fails_at_the_very_end_still_costs_nothing(device: Any) -> None:
+    """With B-frames it holds pictures back until it is asked for the rest."""
+    data = encode_ts_clip(1, ClipOptions(*SIZE, fps=FPS, audio=None, bframes=2))
+    device(lambda name: PlayedDevice(name, external(), at=FPS + 1))
+    decoder, pictures, _ = decode(data)
+    assert numbers(pictures) == list(range(FPS))
+    assert decoder.counters.device_failures == 1
+
+
 @pytest.mark.parametrize("error", [external(), NotImplementedError("no such codec on it")])
 def test_a_device_that_does_not_open_is_done_without(device: Any, clip: bytes, error: Exception) -> None:
     def refuse(_: str) -> Any:

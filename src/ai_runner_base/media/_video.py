@@ -111,8 +111,10 @@ class VideoDecoder:
         try:
             frames = self._codec.decode(None)
         except av.FFmpegError as error:
-            logger.debug("Nothing left to flush: %s", error)
-            return
+            if self._kept is None:
+                logger.debug("Nothing left to flush: %s", error)
+                return
+            frames = [*self._fall_back(str(error)), *self._codec.decode(None)]
         yield from self._pictures(frames, time.monotonic_ns())
 
     def restart(self) -> None:
