@@ -115,6 +115,7 @@ async def test_service_managers_are_told_and_gpus_reach_the_worker_before_it_sta
     [
         (["serve", "--pipeline", "nop"], {}, 2, "did you mean noop"),
         (["serve"], {}, 2, "which pipeline?"),
+        (["run", "--input", __file__, "--output", "/nowhere.mp4"], {}, 2, "which pipeline?"),
         (["serve", "--pipeline", "noop", "--pipeline", "noop"], {}, 2, "named twice"),
         (["serve", "--pipeline", "noop", "--workers", "effects=2"], {}, 2, "not served"),
         (["serve", "--pipeline", "noop", "--workers", "noop=0"], {}, 2, "N from 1 to 64"),

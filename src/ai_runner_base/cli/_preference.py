@@ -9,14 +9,12 @@ from dataclasses import dataclass, field
 from ..catalog import Catalog, InstalledPipeline
 from ..conformance import Speed
 from ..errors import RunnerError
-from ._speeds import Speeds
+from ._speeds import BUSY, Speeds
 
 log = logging.getLogger(__name__)
 
 ENOUGH_FPS = 15.0
 """At 640x480, alone in its worker. Below this a moving picture looks like a row of stills."""
-_BUSY = 0.25
-"""Where others used more of the processors than this, "too slow" holds for this start only."""
 _TRY_AGAIN_AFTER_S = 7 * 86_400.0
 """The host may have been throttled, or have become faster."""
 
@@ -61,7 +59,7 @@ class Preference:
         speed = self.speeds.of(item)
         if speed is None or speed.fps >= ENOUGH_FPS:
             return speed
-        return None if speed.others > _BUSY or self.speeds.age_s(item) > _TRY_AGAIN_AFTER_S else speed
+        return None if speed.others > BUSY or self.speeds.age_s(item) > _TRY_AGAIN_AFTER_S else speed
 
     async def _measure(self, item: InstalledPipeline, tell: Callable[[str], None]) -> Speed | None:
         tell(f"measuring how fast {item.name} is on this host: about 6 s, once (--no-measure skips it)")
@@ -79,4 +77,4 @@ class Preference:
         busy = f" (others use {speed.others:.0%} of the processors; asked again next time)"
         following = self.items[self.items.index(item) + 1]
         instead = f", less than {ENOUGH_FPS:g}: {following.name} instead"
-        return instead + (busy if speed.others > _BUSY else "")
+        return instead + (busy if speed.others > BUSY else "")

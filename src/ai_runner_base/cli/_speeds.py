@@ -19,6 +19,9 @@ from ._workers import worker_spec
 
 log = logging.getLogger(__name__)
 
+BUSY = 0.25
+"""Where others used more of the processors than this while a figure was taken, it says little about the host."""
+
 
 class Speeds:
     """Figures that were measured here. One that was measured on another host, or of another version, is none.

@@ -19,7 +19,7 @@ from rich.table import Table
 from ..catalog import Catalog, InstalledPipeline, ShippedCheck, describe, shipped_check
 from ..errors import RunnerError
 from ._options import environments_option
-from ._speeds import Speeds
+from ._speeds import BUSY, Speeds
 
 _AT_ONCE = 2
 
@@ -102,7 +102,7 @@ def _print(entries: list[dict[str, Any]], problems: list[str]) -> None:
             f"[bold]{entry['name']}[/]  {entry['package']} {entry['version']}  in [cyan]{entry['environment']}[/]"
         )
         if speed := entry["speed"]:
-            console.print(f"  holds {speed['fps']:.0f} fps at {speed['width']}x{speed['height']} here")
+            console.print(f"  {_holds(speed)}")
         if entry["problem"]:
             console.print(f"  [red]cannot be used:[/] {escape(entry['problem'])}")
         if entry["check"]:
@@ -112,6 +112,12 @@ def _print(entries: list[dict[str, Any]], problems: list[str]) -> None:
             console.print(_parameters(entry["params_schema"]))
     for problem in problems:
         console.print(f"[yellow]problem:[/] {escape(problem)}")
+
+
+def _holds(speed: Mapping[str, Any]) -> str:
+    busy = f", measured while others used {speed['others']:.0%} of the processors"
+    text = f"holds {speed['fps']:.0f} fps at {speed['width']}x{speed['height']} here"
+    return text + (busy if speed["others"] > BUSY else "")
 
 
 def _parameters(schema: Mapping[str, Any]) -> Table:

@@ -17,13 +17,20 @@ from ..errors import CallerError
 from ..stream import FileJob, JobProgress, JobResult
 from ..supervisor import Supervisor, SupervisorOptions, WorkerEvent
 from ._options import environments_option, params_option, parse_params
-from ._workers import Installation, find_named
+from ._workers import Installation, choose
 
 LOAD_LIMIT_S = 600.0
 
 
 @click.command(name="run")
-@click.option("--pipeline", "name", required=True, envvar="MODEL_ID", metavar="NAME[@ENVIRONMENT]")
+@click.option(
+    "--pipeline",
+    "name",
+    default="",
+    envvar="MODEL_ID",
+    metavar="NAME[@ENVIRONMENT]",
+    help="Default: MODEL_ID, else the only one that is installed.",
+)
 @click.option("-i", "--input", "source", required=True, help="A file, or a URL that FFmpeg opens.")
 @click.option(
     "-o", "--output", "target", required=True, help="The same; the container follows from the name."
@@ -60,7 +67,8 @@ async def _run(catalog: Catalog, name: str, source: str, target: str, params: di
         for job in jobs:
             job.on_worker_event(event)
 
-    installation = Installation(find_named(catalog, name), {})  # held until the job is done
+    (chosen,) = choose((name,) if name else (), catalog)
+    installation = Installation(chosen, {})  # held until the job is done
     spec = installation.spec
     supervisor = Supervisor(spec, SupervisorOptions(load_timeout_s=LOAD_LIMIT_S), on_event=on_event)
     with _bar() as bar:
