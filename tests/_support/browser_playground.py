@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -84,6 +85,18 @@ async def difference(page: Page, kind: str, below: float, limit_s: float = 10.0)
     """Wait until before and after differ by no more than `below` levels, compared as `kind`; see `COMPARE`."""
     await page.wait_for(f"({COMPARE}).{kind} < {below}", limit_s)
     return dict(await page.evaluate(COMPARE))
+
+
+async def keep_picture(page: Page, tmp_path: Path, name: str) -> None:
+    """Keep a picture of a page in the folder named by ``AI_RUNNER_PICTURES``, else in the test's own."""
+    folder = Path(os.environ.get("AI_RUNNER_PICTURES", tmp_path))
+    data = await page.screenshot()
+
+    def write() -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.png").write_bytes(data)
+
+    await asyncio.to_thread(write)
 
 
 @contextlib.asynccontextmanager

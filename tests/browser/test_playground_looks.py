@@ -1,18 +1,16 @@
 """How the playground looks: no layout jump, nothing cut off, readable in light and dark; pictures of it are kept.
 
-The pictures go to the folder named by ``AI_RUNNER_PICTURES``, else to the test's own.
 ``docs/images/playground.png`` is one of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 import pytest
 from tests._support.browser import Page
-from tests._support.browser_playground import INVERT, LIVE, playground
+from tests._support.browser_playground import INVERT, LIVE, keep_picture, playground
 from tests._support.prefixes import SamplePipeline
 
 pytest.importorskip("cv2", reason="the effects pipeline needs OpenCV: pip install opencv-python-headless")
@@ -23,6 +21,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 EFFECTS = SamplePipeline(
     "effects", "ai_runner_effects.pipeline:Effects", RECIPES / "ai-runner-effects" / "src"
 )
+SLOW = SamplePipeline("slow_load", "sample_slow_load:Sample", RECIPES.parent / "tests/pipelines/slow_load")
 
 CONTRAST = """(() => {
   const channel = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
@@ -54,11 +53,6 @@ CONTRAST = """(() => {
 """The text that is hardest to read: its contrast ratio (WCAG 2.2) and its words."""
 
 
-async def _picture(page: Page, tmp_path: Path, name: str) -> None:
-    folder = Path(os.environ.get("AI_RUNNER_PICTURES", tmp_path))
-    await asyncio.to_thread((folder / f"{name}.png").write_bytes, await page.screenshot())
-
-
 async def _assert_fits(page: Page) -> None:
     too_wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert too_wide <= 0, f"the page is {too_wide} px too wide"
@@ -71,11 +65,40 @@ async def test_large_screen(tmp_path: Path, scheme: str) -> None:
         await page.use_scheme(scheme)
         await page.wait_for(LIVE, 30)
         await page.wait_for("playground.lane.latencyMs.values.length > 60", 20)
-        await _picture(page, tmp_path, f"playground-{scheme}")
+        await keep_picture(page, tmp_path, f"playground-{scheme}")
         await _assert_fits(page)
         assert await page.evaluate("document.documentElement.scrollHeight - innerHeight") <= 0
         ratio, words = await page.evaluate(CONTRAST)
         assert ratio >= 4.5, f"{words!r} has a contrast of {ratio}"
+
+
+async def test_trouble_is_readable(tmp_path: Path) -> None:
+    """Loading, a runner without a free worker, a stream that has ended, and one that is only watched."""
+    async with playground(tmp_path, pipelines=(SLOW,)) as at:
+        page = await at.browser.open(at.server.url)
+        await page.wait_for("document.querySelector('#status .words').textContent.startsWith('Loading')")
+        await keep_picture(page, tmp_path, "playground-loading")
+        await page.wait_for(LIVE, 30)
+        (stream,) = await at.streams()
+        viewer = await at.browser.open(f"{at.server.url}/?watch={stream['id']}", width=390, height=844)
+        await viewer.use_scheme("dark")
+        await viewer.wait_for(LIVE, 20)
+        await keep_picture(viewer, tmp_path, "playground-watch-phone")
+        await _assert_fits(viewer)
+        await page.evaluate("document.querySelector('#watch').click()")
+        await page.wait_for("document.querySelectorAll('#streams a').length === 1")
+        assert await page.evaluate("document.querySelector('#streams a').href") == await viewer.evaluate(
+            "location.href"
+        )
+        await keep_picture(page, tmp_path, "playground-streams")
+        second = await at.browser.open(at.server.url)
+        await second.wait_for("document.querySelector('#veil .words').textContent.includes('free one')")
+        await keep_picture(second, tmp_path, "playground-full")
+        await at.server.call(at.http, "DELETE", f"/streams/{stream['id']}")
+        await page.wait_for("document.querySelector('#veil').dataset.action === 'again'")
+        await viewer.wait_for("document.querySelector('#veil').dataset.action === 'choose'")
+        await keep_picture(page, tmp_path, "playground-ended")
+        await keep_picture(viewer, tmp_path, "playground-watch-ended")
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
@@ -87,7 +110,7 @@ async def test_phone(tmp_path: Path, scheme: str) -> None:
         await page.wait_for(LIVE, 30)
         await page.evaluate("document.querySelector('input[name=view][value=split]').click()")
         await page.wait_for("playground.lane.latencyMs.values.length > 30", 20)
-        await _picture(page, tmp_path, f"playground-phone-{scheme}")
+        await keep_picture(page, tmp_path, f"playground-phone-{scheme}")
         await _assert_fits(page)
         small = await page.evaluate(
             """[...document.querySelectorAll('.controls button, .controls label')]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from pathlib import Path
 
 import pytest
 from tests._support.browser import FAKE_CAMERA, Page
-from tests._support.browser_playground import LIVE, Playground, difference, playground
+from tests._support.browser_playground import LIVE, Playground, difference, keep_picture, playground
 
 pytest.importorskip("aiortc", reason="WebRTC is optional")
 
@@ -35,12 +33,6 @@ async def _open(at: Playground, path: str = "/") -> Page:
     return page
 
 
-async def _keep(page: Page, name: str) -> None:
-    folder = os.environ.get("AI_RUNNER_PICTURES")
-    if folder:
-        await asyncio.to_thread(Path(folder, f"{name}.png").write_bytes, await page.screenshot())
-
-
 async def test_page_uses_webrtc_by_itself_and_parameters_and_pipelines_change(tmp_path: Path) -> None:
     async with playground(tmp_path, way="webrtc") as at:
         page = await _open(at)
@@ -56,7 +48,7 @@ async def test_page_uses_webrtc_by_itself_and_parameters_and_pipelines_change(tm
             "/In effect after .*, from frame/.test(document.querySelector('#effect').textContent)"
         )
         await difference(page, "same", CODING_ERROR)
-        await _keep(page, "playground-webrtc")
+        await keep_picture(page, tmp_path, "playground-webrtc")
         (stream,) = await at.streams()
         assert (stream["sink"]["way"], stream["sink"]["watchers"]) == ("webrtc", 1)
         await page.evaluate("playground.lanes.switchTo('swap')")
@@ -101,7 +93,7 @@ async def test_two_viewers_see_one_stream_from_one_encoder(tmp_path: Path) -> No
         for viewer in viewers:
             await _assert_sees_what(viewer, page)
             assert viewer.complaints == []
-        await _keep(viewers[0], "playground-watch")
+        await keep_picture(viewers[0], tmp_path, "playground-watch")
         (told,) = await at.streams()
         assert told["sink"]["watchers"] == 3, "the page and two viewers, one encoder"
         await page.close()
