@@ -167,6 +167,16 @@ def test_a_folder_becomes_a_channel_and_keeps_what_it_has(plain: Path, tmp_path:
     assert (public / "noarch/plain-1.0-0.conda").read_bytes() == before
 
 
+def test_a_package_that_no_index_names_yet_is_published_again(plain: Path, tmp_path: Path) -> None:
+    """Whoever publishes may be killed between two steps."""
+    public = tmp_path / "public"
+    publish(write_package(tmp_path / "made", module("other")), "--to", "folder", "--url", public)
+    (public / "noarch" / plain.name).write_bytes(plain.read_bytes())
+    assert f"{plain.name}: published" in publish(plain, "--to", "folder", "--url", public)
+    index = json.loads((public / "noarch/repodata.json").read_text())["packages.conda"]
+    assert sorted(index) == ["other-1.0-0.conda", "plain-1.0-0.conda"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -99,9 +99,8 @@ class Bucket:
     def publish(self, parcels: Sequence[Parcel], reporter: Reporter) -> list[str]:
         """Put packages there, index the bucket, and name what is new."""
         new = [parcel.package.file_name for parcel in parcels if self._put_parcel(parcel, reporter)]
-        if new:
-            with reporter.step("index", self.url):
-                self._index()
+        with reporter.step("index", self.url):  # always: whoever came before may have been stopped in between
+            self._index()
         return new
 
     def _put_parcel(self, parcel: Parcel, reporter: Reporter) -> bool:
@@ -180,7 +179,11 @@ class Bucket:
             key.session_token or None,
             "path" if self.endpoint else "virtual-host",
         )
-        run(index_s3(self.url, credentials))
+        try:
+            run(index_s3(self.url, credentials))
+        except Exception as error:  # the indexer's own kinds are not exported
+            problem = f"{self.url} has the packages, but could not be indexed: {error}"
+            raise PeerError(problem, hint="publish again: what is there is not sent twice") from error
 
 
 class _Counted:

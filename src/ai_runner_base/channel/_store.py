@@ -55,6 +55,12 @@ class ChannelDir:
         """Say whether a package is there, by ``SUBDIR/STEM.conda``."""
         return (self.path / file_name).is_file()
 
+    def is_listed(self, file_name: str) -> bool:
+        """Say whether the index names a package, by ``SUBDIR/STEM.conda``."""
+        subdir, _, name = file_name.partition("/")
+        index = _read_json(self.path / subdir / "repodata.json") or {}
+        return name in index.get("packages.conda", {})
+
     def packages(self) -> list[str]:
         """List the packages as ``SUBDIR/STEM.conda``."""
         return sorted(f"{p.parent.name}/{p.name}" for p in self.path.glob("*/*.conda"))

@@ -20,7 +20,7 @@ from ._s3 import Bucket
 from ._store import ChannelDir
 from ._upload import Upload, UploadRefusedError, exists
 from .conda_writer import Package
-from .package_file import PackageFile, Parcel, name_is_taken
+from .package_file import PackageFile, Parcel, name_is_taken, read_package
 
 KINDS = ("prefix", "anaconda", "quetz", "artifactory", "s3", "folder")
 KEY_VARIABLES = {
@@ -115,14 +115,14 @@ def _to_folder(parcels: Sequence[Parcel], channel: ChannelDir, reporter: Reporte
 
 
 def _is_there(parcel: Parcel, channel: ChannelDir) -> bool:
-    file = channel.path / parcel.package.file_name
+    """Whether the channel has this very file and its index names it: a killed publisher leaves one without the other."""
+    package = parcel.package
+    file = channel.path / package.file_name
     if not file.is_file():
         return False
-    if file.stat().st_size != parcel.package.path.stat().st_size or (
-        file.read_bytes() != parcel.package.path.read_bytes()
-    ):
-        raise name_is_taken(parcel.package.file_name, channel.path)
-    return True
+    if read_package(file).sha256 != package.sha256:
+        raise name_is_taken(package.file_name, channel.path)
+    return channel.is_listed(package.file_name)
 
 
 def _put_beside(parcel: Parcel, channel: Path) -> None:
