@@ -587,6 +587,27 @@ async def test_an_answer_before_the_end_is_a_failure(session: aiohttp.ClientSess
             assert not await write(b"second")
 
 
+async def test_failures_in_a_row_are_an_end_only_when_they_last(session: aiohttp.ClientSession) -> None:
+    async def script(request: Request) -> None:
+        if not next_is(request, 0):
+            request.reply(507, body=b"no room")
+            request.writer.close()
+
+    async def write_on(publisher: Publisher) -> None:
+        while True:
+            async with publisher.segment() as write:
+                await write(b"x")
+            assert not await write.delivered()
+
+    options = replace(FAST_CLIENT, failures=2, outage_s=0.5)
+    async with scripted(script) as (url, _), Publisher(session, url, "x/y", options=options) as publisher:
+        begin_s = time.monotonic()
+        with pytest.raises(PeerError, match="segments in a row"):
+            await asyncio.wait_for(write_on(publisher), 5)
+        assert time.monotonic() - begin_s >= 0.5
+        assert publisher.counters.segments_failed > 2
+
+
 async def test_an_old_peer_without_next_is_written_from_zero(session: aiohttp.ClientSession) -> None:
     async def script(request: Request) -> None:
         if request.part == "next":

@@ -31,9 +31,9 @@ EVENTS_LINGER_S = 0.3
 """Between the last event and the end of its channel: a reader that has not asked yet would get a 404 instead."""
 
 
-OUTPUT_FAILURES = 5
-"""Segments in a row that the output's peer may miss: an outage of some ten seconds, less than the thirty after which a
-gateway moves a stream (contract 1.9)."""
+OUTPUT_FAILURES, OUTPUT_OUTAGE_S = 5, 10.0
+"""So many segments in a row, for so long, may the output's peer miss, while it starts anew; a gateway moves a stream
+after thirty seconds (contract 1.9)."""
 INPUT_RETRIES = 16
 """Failed requests in a row, half a second apart, before the input's peer is given up: about as long."""
 
@@ -69,7 +69,10 @@ class Connector:
         if self.embedded and (name := self._embedded_name(url)):
             self.embedded.create(name, mime)
             return self.embedded.publish(name)
-        return Publisher(self.http, url, mime, options=replace(self.client, failures=OUTPUT_FAILURES))
+        return Publisher(self.http, url, mime, options=self._patient())
+
+    def _patient(self) -> ClientOptions:
+        return replace(self.client, failures=OUTPUT_FAILURES, outage_s=OUTPUT_OUTAGE_S)
 
     def _embedded_name(self, url: str) -> str:
         for origin in self.embedded_origins:

@@ -83,6 +83,7 @@ class ClientOptions:
     :param buffer_bytes: bytes of a segment that may wait for the network
     :param roll_idle_s: a segment that got no byte for this long is finished; later bytes go to the next one
     :param failures: consecutive failed segments after which a publisher gives up
+    :param outage_s: and from the first of them to the last at least this long has passed
     :param in_flight: finished segments whose answer may be outstanding
     :param authorization: value of the ``Authorization`` header, such as ``Bearer …``; empty for none
     """
@@ -100,6 +101,7 @@ class ClientOptions:
     buffer_bytes: int = 1 * MIB
     roll_idle_s: float = 10.0
     failures: int = 3
+    outage_s: float = 0.0
     in_flight: int = 4
     tls: TlsPolicy = field(default_factory=TlsPolicy.verify)
     authorization: str = field(default="", repr=False)

@@ -76,6 +76,7 @@ class Publisher:
         self._uploads: set[Upload] = set()
         self._notices: set[asyncio.Task[None]] = set()
         self._failures = 0
+        self._first_failure_s = 0.0
         self._closing = False
 
     @property
@@ -258,10 +259,13 @@ class Publisher:
 
     def _count_failure(self, upload: Upload) -> None:
         self.counters.segments_failed += 1
+        now_s = asyncio.get_running_loop().time()
+        self._first_failure_s = self._first_failure_s if self._failures else now_s
         self._failures += 1
         what = f"writing {self.peer.name}/{upload.seq} failed: {upload.reason}"
         _log.warning("%s", what)
-        if self._failures >= self.peer.options.failures:
+        options, outage_s = self.peer.options, now_s - self._first_failure_s
+        if self._failures >= options.failures and outage_s >= options.outage_s:
             self._fail(PeerError(f"{what}, {self._failures} segments in a row"))
         elif upload.sent_bytes:
             # Its readers would wait for the rest until the segment falls out of the peer's memory.
