@@ -115,7 +115,7 @@ def _to_folder(parcels: Sequence[Parcel], channel: ChannelDir, reporter: Reporte
 
 
 def _is_there(parcel: Parcel, channel: ChannelDir) -> bool:
-    """Whether the channel has this very file and its index names it: a killed publisher leaves one without the other."""
+    """Whether the channel has this very file and its index names it: a killed publisher leaves the file alone."""
     package = parcel.package
     file = channel.path / package.file_name
     if not file.is_file():
