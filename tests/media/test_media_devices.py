@@ -129,6 +129,20 @@ def test_pictures_of_a_device_are_converted_like_all_others(device: Any, clip: b
     assert decoder.counters.device_failures == 0
 
 
+@pytest.mark.parametrize(("pixel_format", "rounding"), [("nv12", 0), ("p010le", 1.5)])
+@pytest.mark.parametrize("size", [SIZE, (128, 128), (640, 480)])
+def test_whatever_the_size_and_depth(
+    clip: bytes, size: tuple[int, int], pixel_format: str, rounding: float
+) -> None:
+    _, pictures, _ = decode(clip)
+    planes = pictures[FPS].frame
+    packed = planes.reformat(format=pixel_format)
+    expected, found = (np.empty((size[1], size[0], 3), np.uint8) for _ in range(2))
+    Fitter(*size).into(planes, expected)
+    Fitter(*size).into(packed, found)
+    assert np.abs(expected.astype(int) - found).mean() <= rounding
+
+
 def test_a_device_that_fails_in_the_middle_costs_not_one_picture(device: Any, clip: bytes) -> None:
     device(lambda name: PlayedDevice(name, external(), at=50))
     decoder, pictures, by = decode(clip)
