@@ -181,7 +181,7 @@ export class Lanes {
     }
     // Of the same pipeline the only worker is ours: it has to be free first.
     if (wasNext) this.#drop(this.current);
-    this.#retry(lane, wasNext ? "Starting anew…" : "Every worker has a stream. Waiting for a free one…");
+    this.#retry(lane, wasNext ? "Starting anew…" : "Every worker has a stream. Waiting for a free one… Until then you can look on: Streams, above");
   }
 
   #ended(lane, reason) {
