@@ -67,7 +67,7 @@ def _binary(function: Any) -> Any:
     return lambda self, other: type(self)(function(self.values, _bare(other)))
 
 
-for _name in ("mul", "add", "sub", "truediv", "floordiv", "eq", "gt", "lt", "and_"):
+for _name in ("mul", "add", "truediv", "eq", "gt", "lt", "and_"):
     setattr(DeviceArray, f"__{_name.rstrip('_')}__", _binary(getattr(operator, _name)))
 
 
