@@ -111,6 +111,21 @@ def test_containers_that_count_milliseconds_round_to_them(tmp_path: Path, ending
     assert abs(first - float(shift) + 0.0213) < 0.002
 
 
+def test_frames_in_between_may_have_a_finer_time_base(tmp_path: Path) -> None:
+    """As of a pipeline that doubles the frame rate: frames at their own times, and halves between them."""
+    target = tmp_path / "out.mkv"
+    encoder = FileEncoder(target, 64, 64, options=FAST)
+    encoder.start()
+    picture = np.zeros((64, 64, 3), np.uint8)
+    coarse, fine = Fraction(1, 1000), Fraction(1, 22_000)
+    times = [(0, coarse), (440, fine), (40, coarse), (1320, fine), (80, coarse), (1759, fine)]
+    for pts, time_base in times:
+        assert encoder.submit(picture, pts, time_base)
+    assert encoder.close(20)
+    assert [int(1000 * time) for time in pts_of(target)] == [0, 20, 40, 60, 80]
+    assert encoder.counters.dropped_pts_order == 1
+
+
 def test_variable_frame_rate_and_a_start_that_is_not_zero(tmp_path: Path) -> None:
     target = tmp_path / "vfr.mp4"
     stamps = [90_000, 93_000, 93_001, 100_000, 190_000, 190_500]

@@ -104,6 +104,8 @@ class FileWriter:
         self._to_yuv: Callable[[NDArray[np.uint8]], av.VideoFrame] | None = None
         self._early_audio: deque[AudioPacket] = deque(maxlen=MAX_EARLY_AUDIO)
         self._started = False
+        self._time_base = Fraction(1)
+        """Of the first frame; in which the others are told."""
         self._last_pts: int | None = None
         self._last_audio_dts: int | None = None
 
@@ -141,12 +143,15 @@ class FileWriter:
         if self._video is None or picture is None:
             return
         if self._last_pts is None:
-            self._video.codec_context.time_base = job.time_base
-        elif job.pts <= self._last_pts:
+            self._time_base = self._video.codec_context.time_base = job.time_base
+        pts = round(
+            job.pts * job.time_base / self._time_base
+        )  # frames in between may come in a finer time base
+        if self._last_pts is not None and pts <= self._last_pts:
             self._counters.dropped_pts_order += 1
             return
-        self._last_pts = job.pts
-        picture.pts, picture.time_base = job.pts, job.time_base
+        self._last_pts = pts
+        picture.pts, picture.time_base = pts, self._time_base
         self._mux(self._video.encode(picture))
         self._counters.frames += 1
         while self._early_audio:
