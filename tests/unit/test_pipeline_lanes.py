@@ -113,6 +113,22 @@ def test_a_larger_picture_gets_larger_places() -> None:
     assert device.made == 6
 
 
+def test_places_are_made_once_however_many_are_in_use_at_a_time() -> None:
+    device, out = SlowDevice(eager=True), np.empty_like(PICTURE)
+    lane = Lane(device)
+
+    def up_and_down(pixels: Any, depth: int = 0) -> Any:
+        if depth < 4:
+            return lane.upload(pixels, lambda deeper: up_and_down(deeper, depth + 1))
+        lane.download(pixels, out)
+        return pixels
+
+    for number in range(6):
+        up_and_down(np.full_like(PICTURE, number))
+        assert set(out.flat) == {number}
+    assert device.made == 5
+
+
 def test_an_error_of_the_reader_costs_no_place() -> None:
     device = SlowDevice(eager=True)
     lane = Lane(device)

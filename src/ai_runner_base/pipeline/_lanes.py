@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from .arrays import is_torch
 
 _PLACES = 3
-"""Being filled, under way, being read."""
+"""Being filled, under way, being read. There are more only while more threads than that are at it."""
 
 
 @dataclass(slots=True)
@@ -66,7 +66,8 @@ class Lane:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
-        self._idle: deque[Place] = deque(maxlen=_PLACES)
+        self._idle: deque[Place] = deque()
+        self._made = 0
         self._lock = threading.Lock()
 
     def upload(self, pixels: NDArray[np.uint8], use: Callable[[Any], Any]) -> Any:
@@ -92,15 +93,19 @@ class Lane:
         :param pixels: uint8 on this lane's device, of the size of `out`
         """
         place = self._take(out.size)
-        self._driver.copy_out(pixels, place)
-        self._driver.wait(place)
-        np.copyto(out, place.host[: out.size].reshape(out.shape))
-        self._give_back(place)
+        try:
+            self._driver.copy_out(pixels, place)
+            self._driver.wait(place)
+            np.copyto(out, place.host[: out.size].reshape(out.shape))
+        finally:
+            self._give_back(place)
 
     def _take(self, size_bytes: int) -> Place:
         """The place that was used longest ago, once the device is done with its host half."""
         with self._lock:
-            place = self._idle.popleft() if len(self._idle) == _PLACES else None
+            is_new = self._made < _PLACES or not self._idle
+            place = None if is_new else self._idle.popleft()
+            self._made += is_new
         if place is not None:
             self._driver.wait(place)
             if place.host.size >= size_bytes:
