@@ -38,7 +38,7 @@ async def start(run: RunnerProcess, http: aiohttp.ClientSession, name: str = "a"
 
 
 async def wait_streams(run: RunnerProcess, http: aiohttp.ClientSession, count: int) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while len((await run.call(http, "GET", "/streams"))[1]["streams"]) != count:
             await asyncio.sleep(0.05)
 
