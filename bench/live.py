@@ -114,6 +114,10 @@ def _figures(size, frames, viewer, sent_ns, cpu, memory) -> Figures:
         if pts - first > WARM_UP_S * 90_000:
             to_bytes.append((picture.received_ns - sent_ns[pts]) / 1e6)
             to_picture.append((picture.decoded_ns - sent_ns[pts]) / 1e6)
+    if not to_bytes:
+        raise SystemExit(
+            f"no picture of {size} came back after the warm-up: the machine is too busy to measure"
+        )
     span_s = (viewer.pictures[-1].decoded_ns - viewer.pictures[0].decoded_ns) / 1e9
     return Figures(
         size,
