@@ -168,12 +168,12 @@ export class App {
     this.tick();
   }
 
-  /** Draw the form when it is another lane's, or when its lane has just learned its schema. */
+  /** Draw the form when it is another lane's, or when its lane has just learned a schema: its first, or that of a changed pipeline. */
   #showForm(lane) {
-    if (this.#described === lane) return;
+    if (this.#described?.lane === lane && this.#described.schema === lane.schema) return;
     $("#form").inert = !lane.schema;
     if (!lane.schema) return;
-    this.#described = lane;
+    this.#described = { lane, schema: lane.schema };
     setEffect("");
     this.form.show(lane.schema, lane.defaults, lane.params);
     this.#rememberParams();

@@ -33,7 +33,7 @@ export class ParamsForm {
   show(schema, defaults, values) {
     this.#fields = fieldsOf(schema, defaults);
     this.#defaults = { ...defaults };
-    this.#values = { ...defaults, ...values };
+    this.#values = this.#known(values);
     this.#controls.clear();
     this.#root.replaceChildren(...this.#groups());
     this.#refresh();
@@ -41,8 +41,7 @@ export class ParamsForm {
 
   /** Take values from elsewhere; unknown names are left out. */
   setValues(values) {
-    const known = Object.entries(values).filter(([name]) => name in this.#defaults);
-    this.#values = { ...this.#defaults, ...Object.fromEntries(known) };
+    this.#values = this.#known(values);
     this.#refresh();
     this.#onChange(this.values, null);
   }
@@ -58,6 +57,12 @@ export class ParamsForm {
       const control = this.#controls.get(String(loc?.at(-1) ?? ""));
       if (control) control.error.textContent = msg;
     }
+  }
+
+  /** Complete values: those of names that the pipeline has, and defaults. */
+  #known(values) {
+    const known = Object.entries(values).filter(([name]) => name in this.#defaults);
+    return { ...this.#defaults, ...Object.fromEntries(known) };
   }
 
   #groups() {

@@ -86,7 +86,7 @@ export class Lane {
   }
 
   #told(status) {
-    if (status.stream.source.received !== this.status?.stream.source.received) this.#receivedMs = performance.now();
+    if (status.stream.source.decoded !== this.status?.stream.source.decoded) this.#receivedMs = performance.now();
     this.status = status;
   }
 

@@ -30,6 +30,7 @@ export class Link {
   #canvas = null;
   #context = null;
   #track = null;
+  #requestFrame = () => {};
   #soundSender = null;
   #video = document.createElement("video");
   #audio = new Audio();
@@ -62,7 +63,10 @@ export class Link {
   #addPictures(width, height) {
     this.#canvas = Object.assign(document.createElement("canvas"), { width, height: height + 2 * marginOf(height) });
     this.#context = this.#canvas.getContext("2d", { alpha: false, desynchronized: true });
-    [this.#track] = this.#canvas.captureStream(0).getVideoTracks();
+    const stream = this.#canvas.captureStream(0);
+    [this.#track] = stream.getVideoTracks();
+    // Firefox has it at the stream, as an older draft wanted it.
+    this.#requestFrame = () => (this.#track.requestFrame ? this.#track.requestFrame() : stream.requestFrame());
     this.#track.contentHint = "motion";
     const transceiver = this.#peer.addTransceiver(this.#track, { direction: "sendonly" });
     if (width * height > VP8_PIXELS || !transceiver.setCodecPreferences) return;
@@ -105,7 +109,7 @@ export class Link {
   /** Send a picture that was taken at a time of this page's clock, in whole milliseconds. */
   send(bitmap, timeMs) {
     paintMarked(this.#context, bitmap, timeMs);
-    this.#track.requestFrame();
+    this.#requestFrame();
   }
 
   /** @param {MediaStreamTrack | null} track what is heard at the source; null: silence, and nothing is played */
