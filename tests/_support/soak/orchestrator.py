@@ -2,7 +2,8 @@
 
     python tests/_support/soak/orchestrator.py PORT CHANNEL…
 
-Channels exist from the start and no others are made, as at an orchestrator. ``POST /fault`` with
+It serves once it has read a line, so that a successor need not start first. Channels exist from the start and no
+others are made, as at an orchestrator. ``POST /fault`` with
 ``{"channel", "kind", "seconds"}`` disturbs who writes to a channel: ``error`` answers 503 and cuts the segment in
 progress, ``slow`` does not read its bytes. ``POST /create/{channel}`` makes a channel again that was deleted.
 """
@@ -62,6 +63,8 @@ class Faults:
 
 
 async def serve(port: int, channels: list[str]) -> None:
+    if not await asyncio.to_thread(sys.stdin.readline):
+        return  # nobody needs it any more
     server, faults = TrickleServer(), Faults()
     app = web.Application(middlewares=[faults.middleware])
     server.attach(app)
@@ -91,7 +94,7 @@ async def serve(port: int, channels: list[str]) -> None:
 
 @dataclass
 class Orchestrator:
-    """The process, seen from outside. It keeps its port over restarts.
+    """The process, seen from outside. It keeps its port over restarts, and has a successor in reserve.
 
     :param channels: their names
     """
@@ -99,6 +102,7 @@ class Orchestrator:
     port: int
     channels: list[str]
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
+    _successor: asyncio.subprocess.Process | None = field(default=None, init=False)
 
     @property
     def url(self) -> str:
@@ -109,18 +113,35 @@ class Orchestrator:
 
     async def start(self, http: aiohttp.ClientSession) -> None:
         """:raises TimeoutError: it does not answer."""
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, str(Path(__file__)), str(self.port), *self.channels
-        )
+        self.process = self._successor or await self._spawn()
+        if self.process.stdin is not None:
+            self.process.stdin.write(b"serve\n")
+        self._successor = await self._spawn()
         async with asyncio.timeout(START_LIMIT_S):
             while not await self._answers(http):
                 await asyncio.sleep(0.05)
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(Path(__file__)),
+            str(self.port),
+            *self.channels,
+            stdin=asyncio.subprocess.PIPE,
+        )
 
     async def _answers(self, http: aiohttp.ClientSession) -> bool:
         with contextlib.suppress(aiohttp.ClientError):
             async with http.get(f"{self.channel(self.channels[0])}/next") as answer:
                 return answer.status == 200
         return False
+
+    async def aclose(self) -> None:
+        """End the process and its successor."""
+        await self.kill()
+        if self._successor is not None:
+            self._successor.kill()
+            await self._successor.wait()
 
     async def kill(self) -> None:
         if self.process is not None and self.process.returncode is None:
@@ -152,7 +173,7 @@ async def orchestrators(http: aiohttp.ClientSession) -> AsyncIterator[tuple[Orch
         yield pair
     finally:
         for one in pair:
-            await one.kill()
+            await one.aclose()
 
 
 def _free_ports(count: int) -> list[int]:
