@@ -64,8 +64,8 @@ class _Coming(NamedTuple):
 class BrowserSource(NewestSource[_Coming]):
     """Takes the newest picture that a page has sent.
 
-    :param on_taken: called on the event loop with a picture's time once it waits no longer; for every JPEG, also for one
-        that was replaced, and for every frame whose time could be read
+    :param on_taken: called on the event loop with a picture's time once it waits no longer; for every JPEG, also for
+        one that was replaced, and for every frame whose time could be read
     """
 
     def __init__(self, on_taken: Callable[[int], None] = lambda _: None) -> None:
