@@ -6,7 +6,7 @@ import time
 
 SHOWN_EVERY_NS = 100_000_000
 """While we are behind, one picture in this time is given, so that something moves."""
-HOPELESS = 4
+HOPELESS = 3
 """At so many times the lag that is let pass, decoding alone is too slow, and we skip to the newest bytes."""
 
 

@@ -21,7 +21,7 @@ from ._ends import Feed, Pixels
 log = logging.getLogger(__name__)
 
 FLUSH_LIMIT_S = 1.5
-LATE_S = 0.3
+LATE_S = 0.5
 """How far decoding may be behind before it leaves pictures out; well above the jitter of a busy machine."""
 AUDIO_WAIT_NS = 40_000_000
 """Longest wait of an audio packet for a frame to ride with, when the picture stalls."""
