@@ -15,10 +15,10 @@ from ai_runner_base.pipeline import load_pipeline
 FRAME_COUNT = 6
 
 
-async def push_frames(width: int, height: int) -> None:
+async def push_frames(width: int, height: int, model_id: str = "tiny-random") -> None:
     """Each frame comes back in order, with its time and size, and repainted."""
     pipeline = load_pipeline("ai_runner_streamdiffusion.pipeline:StreamDiffusion").pipeline_cls()
-    await pipeline.initialize(model_id="tiny-random", width=width, height=height)
+    await pipeline.initialize(model_id=model_id, width=width, height=height)
     rng = np.random.default_rng(3)
     for pts in range(FRAME_COUNT):
         picture = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)

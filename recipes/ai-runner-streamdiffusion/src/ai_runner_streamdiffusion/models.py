@@ -157,7 +157,7 @@ def _fuse(models: Models, loras: tuple[tuple[Path, float], ...]) -> None:
             host.load_lora_weights(
                 path.parent, weight_name=path.name, adapter_name=f"lora{index}", local_files_only=True
             )
-        except (ValueError, RuntimeError, KeyError) as error:
+        except (ValueError, RuntimeError, LookupError) as error:
             raise CallerError(f"LoRA {path.name} does not fit {models.choice.model}: {error}") from error
         host.set_adapters([f"lora{index}"])
         host.fuse_lora(lora_scale=weight, adapter_names=[f"lora{index}"])

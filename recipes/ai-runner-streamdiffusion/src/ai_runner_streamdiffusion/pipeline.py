@@ -6,13 +6,13 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ai_runner_base import BaseParams, Pipeline, VideoFrame, VideoOutput
 from ai_runner_base.errors import RunnerError
 from ai_runner_base.pipeline import ParamsError, parse_params
 
+from .one_thread import OneThread
 from .params import StreamDiffusionParams
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ _IDLE_S = 0.25
 """When no frame has come for so long, those under way are painted to their end, without waiting for others."""
 _READY_FRAMES = 2
 
+# Read when torch is loaded. On a CPU that decoding, encoding and other workers share, threads that sleep between their
+# parts of an operation leave it to them; those that spin, as they do by default, take half of it and wait all the same.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 _log = logging.getLogger("ai_runner_streamdiffusion")
 
 
@@ -34,7 +38,7 @@ class StreamDiffusion(Pipeline):
     Params: ClassVar[type[BaseParams]] = StreamDiffusionParams
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="streamdiffusion")
+        self._thread = OneThread("streamdiffusion")
         self._results: asyncio.Queue[VideoOutput] = asyncio.Queue(_READY_FRAMES)
         self._busy = asyncio.Lock()
         self._painter: Painter | None = None
@@ -91,7 +95,7 @@ class StreamDiffusion(Pipeline):
         """Forget frames and models, and end the thread."""
         await self._end_drain()
         self._painter = None
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.shutdown()
 
     @classmethod
     def prepare_models(cls) -> None:

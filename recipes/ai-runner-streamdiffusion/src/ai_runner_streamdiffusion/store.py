@@ -105,15 +105,22 @@ def _split_file(name: str) -> tuple[str, str]:
 def _folder_of(name: str, asked: str = "") -> Path:
     if Path(name).is_dir():
         return Path(name)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
 
     try:
-        return Path(snapshot_download(name, cache_dir=model_dir(), local_files_only=True))
+        validate_repo_id(name)
     except HFValidationError as error:
         raise CallerError(f"{name!r} is neither a folder nor a name on the hub: {error}") from None
-    except (LocalEntryNotFoundError, OSError):
+    # Not by the hub's own function: since 2.x it takes a folder without the files that nobody needs for incomplete.
+    cache = model_dir() / f"models--{name.replace('/', '--')}"
+    try:
+        folder = cache / "snapshots" / (cache / "refs" / "main").read_text().strip()
+    except OSError:
         raise ModelMissingError(asked or name, f"model {asked or name!r} is not here") from None
+    if not folder.is_dir():
+        raise ModelMissingError(asked or name, f"model {asked or name!r} is not here")
+    return folder
 
 
 def _require_part(name: str, folder: Path) -> None:
@@ -142,16 +149,23 @@ def fetch(name: str) -> None:
     if _is_here(name):
         _log.info("%s is in %s", name, model_dir())
         return
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
     repository, file_name = _split_file(name)
     try:
-        files = [file_name] if file_name else wanted_files(HfApi().list_repo_files(repository))
+        files = [file_name] if file_name else wanted_files(_listed(repository))
         _log.info("fetching %s: %d files into %s", name, len(files), model_dir())
         snapshot_download(repository, cache_dir=model_dir(), allow_patterns=files)
     except (HfHubHTTPError, OSError) as error:
         raise _fetch_error(name, error) from error
+
+
+def _listed(repository: str) -> list[str]:
+    """All files of a repository on the hub."""
+    from huggingface_hub import HfApi
+
+    return [file.rfilename for file in HfApi().model_info(repository).siblings or ()]
 
 
 def _is_here(name: str) -> bool:
