@@ -177,6 +177,11 @@ def test_a_package_that_no_index_names_yet_is_published_again(plain: Path, tmp_p
     assert sorted(index) == ["other-1.0-0.conda", "plain-1.0-0.conda"]
 
 
+def test_a_folder_that_cannot_be_written_to_is_named(plain: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "cannot write to" in publish(plain, "--to", "folder", "--url", tmp_path / "file/public", code=5)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ai_runner_base.errors import CallerError, PeerError
+from ai_runner_base.errors import CallerError, HostError, PeerError
 
 from ._protocols import Reporter
 from ._s3 import Bucket
@@ -86,9 +86,14 @@ def publish(
     :returns: file names that are new there; what was there already, the same, is left alone
     :raises CallerError: a name is taken by another file, or the key is refused; nothing else was changed by it
     :raises PeerError: the server failed, or could not be reached
+    :raises HostError: the folder cannot be written to
     """
     if target.kind == "folder":
-        return _to_folder(parcels, ChannelDir(Path(target.url)), reporter)
+        try:
+            return _to_folder(parcels, ChannelDir(Path(target.url)), reporter)
+        except OSError as error:
+            hint = "readers find what was there before; look at the disk's space and permissions, and publish again"
+            raise HostError(f"cannot write to {target}: {error}", hint=hint) from error
     if target.kind == "s3":
         return Bucket.of(target.url, environ).publish(parcels, reporter)
     return [

@@ -178,11 +178,7 @@ def installer(place: Place, *, verbose: bool, policy: Path | None = None) -> Ite
     :param policy: file of a `workspace.attestation.Policy`
     :raises HostError: py-rattler is not there
     """
-    if find_spec("rattler") is None:
-        hint = "install it there: conda install py-rattler, or pip install 'ai-runner-base[workspace]'"
-        raise HostError(
-            f"this needs py-rattler, which environment {environment_name(Path(sys.prefix))} lacks", hint=hint
-        )
+    require("rattler", "py-rattler")
     from ..workspace import Installer
 
     display = Display(1 if verbose else 0)
@@ -210,6 +206,18 @@ def _vet(path: Path) -> Callable[[RepoDataRecord], None]:
         policy.require(record.name.normalized, record.url, digest)
 
     return vet
+
+
+def require(module: str, package: str) -> None:
+    """Refuse to go on without a library that only some environments have.
+
+    :raises HostError: it is not there; says how to get it
+    """
+    if find_spec(module) is None:
+        hint = f"install it there: conda install {package}, or pip install 'ai-runner-base[workspace]'"
+        raise HostError(
+            f"this needs {package}, which environment {environment_name(Path(sys.prefix))} lacks", hint=hint
+        )
 
 
 def start_test(prefix: Path) -> list[InstalledPipeline]:

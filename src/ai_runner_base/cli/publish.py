@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ..conformance import CheckOptions
-from ..errors import CallerError, HostError
-from ._installing import channel_url
+from ..errors import CallerError
+from ._installing import channel_url, require
 from ._pixiw_display import Display
 from ._pixiw_events import EventReporter
 
@@ -78,7 +77,8 @@ def command(
     Recipes are built and tested if they have changed. Their pipelines are checked, and the report goes into the
     package. A package that was built before is published as it is, if its report is in it and says that all is well.
     """
-    _require_libraries()
+    require("rattler", "py-rattler")
+    require("rattler_build", "py-rattler-build")
     from ..channel import Target
 
     target = Target(kind, url, channel)
@@ -103,13 +103,6 @@ def _publish(packages: _Found, target: Target, reporter: EventReporter, attest: 
     ours = sign and target.takes_files  # else the server's uploader signs
     parcels = [_parcel(package, recipe, sign=ours) for package, recipe in packages]
     return publish(parcels, target, reporter, attest=sign)
-
-
-def _require_libraries() -> None:
-    for module, name in (("rattler", "py-rattler"), ("rattler_build", "py-rattler-build")):
-        if find_spec(module) is None:
-            hint = f"install it: conda install {name}, or pip install 'ai-runner-base[workspace]'"
-            raise HostError(f"publishing needs {name}, which this environment lacks", hint=hint)
 
 
 def _packages(
