@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from importlib import import_module
 from pathlib import Path
 
@@ -50,3 +51,28 @@ def test_every_decision_stands_in_the_index() -> None:
     index = (DOCS / "decisions/README.md").read_text()
     pages = {path.name for path in (DOCS / "decisions").glob("0*.md")}
     assert set(re.findall(r"\]\((0[^)]*)\)", index)) == pages
+
+
+COMMAND_LINE = re.compile(r"^\s*\$ (?:sudo )?(?:[A-Z_]+=\S+ )*ai-runner (.*?)(?:\s+#.*)?$", re.M)
+
+
+def _command_lines() -> list[tuple[str, str]]:
+    pages = [*DOCS.rglob("*.md"), *(DOCS.parent / name for name in ("README.md", "envs/README.md"))]
+    return [(page.name, line) for page in sorted(pages) for line in COMMAND_LINE.findall(page.read_text())]
+
+
+def test_every_command_line_in_the_documentation_can_be_parsed() -> None:
+    lines = _command_lines()
+    assert len(lines) > 20
+    for page, line in lines:
+        words = shlex.split(line.replace("$SERVER", "http://server"))
+        command: click.Command = cli
+        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+            name = words.pop(0)
+            found = command.get_command(click.Context(command), name)
+            assert found is not None, f"{page}: ai-runner {line}: there is no command {name}"
+            command = found
+        try:
+            command.make_parser(click.Context(command)).parse_args(words)
+        except click.UsageError as error:
+            pytest.fail(f"{page}: ai-runner {line}: {error.message}")
