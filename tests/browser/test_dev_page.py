@@ -35,6 +35,7 @@ async def test_an_edit_a_mistake_and_a_new_parameter_show_in_the_open_page(tmp_p
         chromium(tmp_path / "profile") as browser,
         aiohttp.ClientSession() as http,
     ):
+        browser.preload = "if (location.protocol === 'http:') localStorage.setItem('way', 'jpeg')"
         page = await Playground(server, browser, http).open()
         await difference(page, "inverted", JPEG_ERROR, LIMIT_S)
 
