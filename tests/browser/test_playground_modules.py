@@ -76,6 +76,11 @@ async def test_schema_becomes_fields(page: Page) -> None:
                 "anyOf": [{"type": "integer", "minimum": 1, "maximum": 9}, {"type": "null"}],
                 "default": None,
             },
+            "text_or_blend": {
+                "anyOf": [{"type": "string", "maxLength": 2000}, {"type": "array", "items": {}}],
+                "default": "a fox",
+            },
+            "blend_or_text": {"anyOf": [{"type": "string"}, {"type": "array"}], "default": []},
             "steps": {"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 10},
             "amount": {"type": "number", "minimum": 0, "maximum": 1, "unit": "px", "x-live": False},
             "free": {"type": "number"},
@@ -106,6 +111,8 @@ async def test_schema_becomes_fields(page: Page) -> None:
         "prompt": "longtext",
         "name": "text",
         "shape": "json",
+        "text_or_blend": "longtext",
+        "blend_or_text": "json",
     }
     assert by_name["mode"]["choices"] == by_name["wrapped"]["choices"] == ["soft", "hard"]
     assert by_name["maybe"]["nullable"] is True

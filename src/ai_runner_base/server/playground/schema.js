@@ -3,6 +3,7 @@
 const COLOR = /^#[0-9a-f]{6}$/i;
 const LONG_TEXT = 80;
 const TEXT_NAMES = /prompt|text|caption|description/i;
+const PLAIN = { string: "string", integer: "number", number: "number" };
 export const SIZE_NAMES = ["width", "height"];
 
 /**
@@ -37,7 +38,10 @@ export function fieldsOf(schema, defaults = {}) {
   return fields;
 }
 
-/** Follows `$ref`, and unpacks the pydantic forms `allOf: [one]` and `anyOf: [one, null]`. */
+/**
+ * Follows `$ref`, and unpacks the pydantic forms `allOf: [one]` and `anyOf: [one, null]`. Of several kinds of value (a text
+ * or a list of them) the form offers that of the default, if it is a plain one.
+ */
 function resolve(property, schema) {
   let found = property;
   if (found.$ref) {
@@ -49,6 +53,8 @@ function resolve(property, schema) {
   const real = found.anyOf?.filter((option) => option.type !== "null");
   if (real?.length === 1) {
     found = { ...resolve(real[0], schema), ...found, nullable: real.length < found.anyOf.length };
+  } else if (real) {
+    found = { ...real.find(({ type }) => PLAIN[type] === typeof found.default), ...found };
   }
   return found;
 }
