@@ -2,7 +2,9 @@
 
 import { marginOf, paintMarked } from "./mark.js";
 
-const CONNECT_LIMIT_MS = 4000;
+/** Nothing is lost by waiting for a connection: JPEG goes on meanwhile. Once there is one, it does not. */
+const CONNECT_LIMIT_MS = 8000;
+const FIRST_LIMIT_MS = 3000;
 const STALL_LIMIT_MS = 2500;
 const CHECK_EVERY_MS = 500;
 /** Up to this size VP8 goes out: the software H.264 of browsers leaves dots where things have moved. */
@@ -97,8 +99,9 @@ export class Link {
 
   #check() {
     const nowMs = performance.now();
-    if (!this.#lastFrameMs && nowMs - this.#beganMs > CONNECT_LIMIT_MS) {
-      this.#fail(this.connected ? "no picture came" : "no connection within 4 s");
+    const limitMs = this.connected ? FIRST_LIMIT_MS : CONNECT_LIMIT_MS;
+    if (!this.#lastFrameMs && nowMs - this.#beganMs > limitMs) {
+      this.#fail(this.connected ? "no picture came" : `no connection within ${CONNECT_LIMIT_MS / 1000} s`);
     } else if (!this.#hooks.expected() || document.hidden) {
       this.#lastFrameMs &&= nowMs;
     } else if (this.#lastFrameMs && nowMs - this.#lastFrameMs > STALL_LIMIT_MS) {
