@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -81,11 +82,12 @@ async def test_too_slow_is_found_out_once_and_the_next_one_served(
         async with http.post(f"{url}/live-video-to-video", json=START) as answer:  # waits for the verdict
             assert answer.status == 200
         assert "measuring how fast sluggish is" in await line_of(process.stderr)
-        assert "sluggish: 5 fps at 640x480, less than 15: echo instead" in await line_of(process.stderr)
+        verdict = await line_of(process.stderr)
+        assert re.match(r"sluggish: [1-5] fps at 640x480, less than 15: echo instead", verdict), verdict
         assert "serves echo at" in await line_of(process.stdout)
         async with http.get(f"{url}/version") as answer:
             assert (await answer.json())["model_id"] == "echo"
-    _say_that_the_host_was_quiet(Path(env["XDG_CACHE_HOME"]))
+    _rewrite_figure(Path(env["XDG_CACHE_HOME"]), others=0.0)
     async with runner(env=env) as run:
         assert [item["name"] for item in await _pipelines(http, run.url)] == ["echo"]
         assert not [line for line in run.lines if "measuring" in line]
@@ -98,9 +100,11 @@ async def test_fast_enough_is_served_and_its_figure_shown(
     env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "AI_RUNNER_ENVIRONMENTS": str(prefix)}
     answer = json.loads(await _run("pipelines", "--json", "--no-params", "--measure", env=env, only=prefix))
     speed = {item["name"]: item["speed"] for item in answer["pipelines"]}["echo"]
-    assert speed["fps"] > 15 > speed["p50_ms"]
+    assert speed["fps"] > 0
+    assert (speed["width"], speed["height"]) == (640, 480)
+    _rewrite_figure(tmp_path / "cache", fps=60.4, others=0.0)
     told = await _run("pipelines", "--no-params", env=env, only=prefix)
-    assert f"holds {speed['fps']:.0f} fps at 640x480 here" in told
+    assert "holds 60 fps at 640x480 here" in told
     async with runner("--prefer", "echo", "--prefer", "noop", env=env) as run:
         assert [item["name"] for item in await _pipelines(http, run.url)] == ["echo"]
 
@@ -122,11 +126,11 @@ async def test_a_signal_while_it_measures_ends_it_and_the_worker(
         assert await process.stdout.read() == b""
 
 
-def _say_that_the_host_was_quiet(cache: Path) -> None:
-    """Other programs of the machine that runs this test must not void the verdict."""
+def _rewrite_figure(cache: Path, **figures: float) -> None:
+    """What follows must not depend on what else the machine does while this test runs."""
     (file,) = (cache / "ai-runner" / "speed").iterdir()
     content = json.loads(file.read_text())
-    content["speed"]["others"] = 0.0
+    content["speed"] |= figures
     file.write_text(json.dumps(content))
 
 
