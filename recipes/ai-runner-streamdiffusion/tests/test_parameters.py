@@ -15,6 +15,8 @@ from ai_runner_streamdiffusion.params import StreamDiffusionParams
 from ai_runner_streamdiffusion.pipeline import _choose, _make_painter
 
 SIZE = {"width": 64, "height": 64}
+LOADED_MODELS = {}
+"""By choice: each is loaded once for all tests."""
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +68,11 @@ def scene():
     return picture
 
 
-def paint(frames=6, **params):
+def paint(frames=5, **params):
     params = StreamDiffusionParams(**{**SIZE, **params})
-    painter = _make_painter(params, _choose(params), None)
+    choice = _choose(params)
+    painter = _make_painter(params, choice, None if choice.compiled else LOADED_MODELS.get(choice))
+    LOADED_MODELS[choice] = painter.models
     picture, out = scene(), []
     for pts in range(frames):
         done = painter.paint(VideoFrame(np.roll(picture, pts // 3, 1), pts, Fraction(1, 30)))
