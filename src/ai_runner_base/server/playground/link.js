@@ -64,7 +64,7 @@ export class Link {
 
   #addPictures(width, height) {
     this.#canvas = Object.assign(document.createElement("canvas"), { width, height: height + 2 * marginOf(height) });
-    this.#context = this.#canvas.getContext("2d", { alpha: false, desynchronized: true });
+    this.#context = this.#canvas.getContext("2d", { alpha: false, willReadFrequently: true });
     const stream = this.#canvas.captureStream(0);
     [this.#track] = stream.getVideoTracks();
     // Firefox has it at the stream, as an older draft wanted it.
