@@ -37,9 +37,8 @@ class Scope(Pipeline):
     Params: ClassVar[type[ScopeParams]] = chosen_params()
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(
-            1, "scope"
-        )  # one, so that device contexts stay where they were made
+        self._thread = ThreadPoolExecutor(1, "scope")
+        """One thread, so that device contexts stay where they were made."""
         self._reloading = asyncio.Lock()
         self._turn = asyncio.Lock()
         """Whoever begins a call, or changes the node, waits for the call before, one after the other."""
