@@ -1,6 +1,8 @@
 """Every parameter: what it refuses, and that it changes what is painted."""
 
 import itertools
+import json
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from ai_runner_base.errors import CallerError, HostError
 from ai_runner_base.pipeline import ParamsError, params_schema, parse_params
 from ai_runner_streamdiffusion.params import StreamDiffusionParams
 from ai_runner_streamdiffusion.pipeline import _choose, _make_painter
+from ai_runner_streamdiffusion.tiny import tiny_model
 
 SIZE = {"width": 64, "height": 64}
 LOADED_MODELS = {}
@@ -181,6 +184,19 @@ def test_two_controlnets_add_up_and_scales_change_live(controlnets):
     painter = _make_painter(params[0], _choose(params[0]), None)
     painter.apply(params[1])
     assert painter._conditions.control_scales == (0.2, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [({"addition_embed_type": "text_time"}, "Stable Diffusion XL"), ({"in_channels": 9}, "inpainting")],
+)
+def test_models_of_another_kind_are_refused_before_they_are_loaded(tmp_path, change, why):
+    folder = tmp_path / "other"
+    shutil.copytree(tiny_model(), folder)
+    config = folder / "unet" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | change))
+    with pytest.raises(CallerError, match=why):
+        _choose(StreamDiffusionParams(**SIZE, model_id=str(folder)))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile meets torch's own

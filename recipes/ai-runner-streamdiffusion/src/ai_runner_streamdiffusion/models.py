@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ def locate(choice: Choice) -> Places:
         vae = model / TINY_VAE_FOLDER if choice.tiny_vae else model / "vae"
     else:
         model = store.find_model(choice.model)
+        _require_known_kind(choice.model, model)
         vae = store.find_network(store.TINY_VAE) if choice.tiny_vae else model / "vae"
     loras = tuple((store.find_lora(name), weight) for name, weight in choice.loras)
     return Places(model, vae, loras, tuple(store.find_network(name) for name in choice.controlnets))
@@ -89,11 +91,9 @@ def load(choice: Choice) -> Models:
 
     hush()
     places = locate(choice)
-    unet = _network(UNet2DConditionModel, places.model / "unet", choice)
-    _require_known_kind(choice.model, unet)
     models = Models(
         choice=choice,
-        unet=unet,
+        unet=_network(UNet2DConditionModel, places.model / "unet", choice),
         vae=_vae(places.vae, choice),
         text_encoder=_network(CLIPTextModel, places.model / "text_encoder", choice),
         tokenizer=CLIPTokenizer.from_pretrained(places.model / "tokenizer", local_files_only=True),
@@ -126,14 +126,15 @@ def _vae(folder: Path, choice: Choice) -> Any:
     return _network(AutoencoderTiny if is_tiny else AutoencoderKL, folder, choice)
 
 
-def _require_known_kind(name: str, unet: Any) -> None:
-    if unet.config.addition_embed_type is not None:
+def _require_known_kind(name: str, folder: Path) -> None:
+    config = json.loads((folder / "unet" / "config.json").read_text())
+    if config.get("addition_embed_type") is not None:
         raise CallerError(
             f"{name} is a Stable Diffusion XL model; this pipeline runs Stable Diffusion 1 and 2",
             hint="use stabilityai/sd-turbo or another model of that family",
         )
-    if unet.config.in_channels != 4:
-        raise CallerError(f"{name} takes {unet.config.in_channels} channels of latents (inpainting?), not 4")
+    if (channels := config.get("in_channels", 4)) != 4:
+        raise CallerError(f"{name} takes latents of {channels} channels (is it for inpainting?), not of 4")
 
 
 def _fuse(models: Models, loras: tuple[tuple[Path, float], ...]) -> None:

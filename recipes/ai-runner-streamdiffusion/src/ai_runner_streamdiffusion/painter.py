@@ -37,6 +37,7 @@ class Painter:
         self._batch: StreamBatch[VideoFrame] = StreamBatch(self._denoiser)
         self._scale = float(models.vae.config.scaling_factor)
         self._factor = 2 ** (len(_vae_blocks(models.vae)) - 1)
+        self._size = params.width, params.height
         self.apply(params)
         self._warm_up()
 
@@ -47,18 +48,11 @@ class Painter:
 
     @torch.inference_mode()
     def apply(self, params: StreamDiffusionParams) -> None:
-        """Take over parameters that need no other models, from the next frame on. Frames under way stay under way.
-
-        Another size drops them.
-        """
+        """Take over parameters of the same models and size, from the next frame on. Frames under way stay under way."""
         self._params = params
         self._controls = _in_order(params.controlnets, self.models.choice.controlnets)
         self._conditions = self._make_conditions(params)
         self._still, self._last = StillFilter(), None
-        size = params.width, params.height
-        if size != getattr(self, "_size", size):
-            self.clear()
-        self._size = size
 
     @torch.inference_mode()
     def paint(self, frame: VideoFrame) -> VideoFrame | None:

@@ -176,5 +176,5 @@ def _make_painter(params: StreamDiffusionParams, choice: Choice, models: Models 
 
 def _refused(error: RunnerError) -> ParamsError:
     """Parameters that cannot be had here: the ones before stay in force."""
-    detail = {"loc": ("model_id",), "msg": str(error), "type": "not_available"}
+    detail = {"loc": (), "msg": str(error), "type": "not_available"}
     return ParamsError(error.message, hint=error.hint, details=(detail,))
