@@ -112,7 +112,7 @@ class BrowserSource(NewestSource[_Coming]):
     # --- on the thread --------------------------------------------------------------------------------------
 
     def _give(self, feed: Feed, item: _Coming) -> None:
-        time_us = item.time_us
+        taken_us = item.time_us if isinstance(item.data, bytes) else None
         try:
             decoded = self._decode(item)
         except RunnerError as error:
@@ -120,10 +120,10 @@ class BrowserSource(NewestSource[_Coming]):
             self._complaint = str(error)
         else:
             if decoded is not None:
-                time_us = decoded[1]
+                taken_us = decoded[1]
                 self._show(feed, *decoded, item.received_ns)
-        if time_us:
-            self._loop.call_soon_threadsafe(self._on_taken, time_us)
+        if taken_us is not None:
+            self._loop.call_soon_threadsafe(self._on_taken, taken_us)
 
     def _decode(self, item: _Coming) -> tuple[av.VideoFrame, int] | None:
         """Return a picture and its time; None for one that a browser has sent again."""
