@@ -21,7 +21,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 EFFECTS = SamplePipeline(
     "effects", "ai_runner_effects.pipeline:Effects", RECIPES / "ai-runner-effects" / "src"
 )
-SLOW = SamplePipeline("slow_load", "sample_slow_load:Sample", RECIPES.parent / "tests/pipelines/slow_load")
+SLOW = SamplePipeline.named("slow_load")
 
 CONTRAST = """(() => {
   const channel = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
