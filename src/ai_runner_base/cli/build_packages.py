@@ -90,9 +90,7 @@ def plan_build(
     home = Path(os.environ.get("CONDA_PREFIX", "/")).parent.parent
     if not (home / "channel").is_dir():
         return BuildPlan(folders, named)
-    os.environ.setdefault(
-        "RATTLER_CACHE_DIR", str(home / "cache")
-    )  # pixiw's own: nobody else's packages get in
+    os.environ.setdefault("RATTLER_CACHE_DIR", str(home / "cache"))  # others may have spoiled the user's
     python, host = HostPython.current(), detect_host().virtual_packages
     given = given_channels(named, python.subdir)
     if not recipes:
