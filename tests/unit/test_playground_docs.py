@@ -50,7 +50,10 @@ def test_messages() -> None:
 
 def test_when_the_page_falls_back() -> None:
     limits_s = [int(ms) / 1000 for ms in re.findall(r"const (?:CONNECT|FIRST|STALL)_LIMIT_MS = (\d+)", LINK)]
-    assert "within {:g} s, brings no picture within {:g} s, or pictures stay away for {:g} s".format(*limits_s) in TEXT
+    assert (
+        "within {:g} s, brings no picture within {:g} s, or pictures stay away for {:g} s".format(*limits_s)
+        in TEXT
+    )
 
 
 def test_picture_is_there_and_small() -> None:
