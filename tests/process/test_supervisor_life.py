@@ -44,6 +44,7 @@ SAMPLES = [
     "blocks_loop",
     "reloads",
     "stubborn",
+    "lingers",
     "holds_lock",
 ]
 IMPATIENT = SupervisorOptions(
@@ -483,6 +484,17 @@ async def test_a_stubborn_worker_and_its_children_are_gone_in_time(prefix: Path)
         assert time.monotonic() - start_s < 5
         assert not is_alive(info.pid)
         await driver.until(lambda: not is_alive(child))
+
+
+async def test_what_a_pipeline_leaves_for_the_exit_is_not_waited_for(
+    prefix: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(prefix, "lingers", SupervisorOptions(drain_timeout_s=10)) as driver:
+        info = driver.supervisor.info
+        assert info is not None
+        await driver.supervisor.aclose()
+        assert not is_alive(info.pid)
+    assert "did not stop within" not in caplog.text
 
 
 @pytest.mark.parametrize("delay_s", [0, 0.05, 0.2])

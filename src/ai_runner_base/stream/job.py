@@ -160,6 +160,10 @@ class FileJob:
             raise RunnerError(f"{self._target} was not finished within {CLOSE_LIMIT_S:.0f} s")
         if encoder.error is not None:
             raise encoder.error
+        if encoder.counters.frames == 0:
+            raise PipelineError(
+                f"no frame came back of {self._frames_in} that went in", hint="what it said stands above"
+            )
         return JobResult(
             *self._size,
             frames_in=self._frames_in,

@@ -30,7 +30,7 @@ def main() -> int:
     _process.take_over(fds)
     from ._worker import run_worker
 
-    return run_worker(*fds)
+    return _process.end(run_worker(*fds))
 
 
 def _import_from(source: str) -> None:

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from ..wire import logs
 
@@ -54,6 +55,17 @@ def leave_orphaned() -> None:
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)
+
+
+def end(code: int) -> NoReturn:
+    """End without the interpreter's farewell: the pipeline's ``stop`` was its chance to clean up.
+
+    A library's exit handlers and threads that still run are not waited for (torch alone takes one to two seconds).
+    """
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 class RecordHandler(logging.Handler):
