@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from .answers import PLAIN_TEXT_PATHS, Handler, json_answer
+from .answers import Handler, is_trickle, json_answer
 from .live_gate import VERIFIED
 
 _CHANGE_NOTHING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -27,7 +27,7 @@ def guard(auth_token: str) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        free = request.method in _CHANGE_NOTHING or request.path.startswith(PLAIN_TEXT_PATHS)
+        free = request.method in _CHANGE_NOTHING or is_trickle(request)
         if free or VERIFIED in request:
             return await handler(request)
         if "Origin" in request.headers:

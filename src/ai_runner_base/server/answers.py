@@ -10,13 +10,12 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from ..errors import RunnerError
+from ..trickle import BASE_PATH
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _KEPT_HEADERS: Final = ("Allow", "Retry-After", "WWW-Authenticate")
-PLAIN_TEXT_PATHS: Final = "/ai/trickle"
-"""Trickle answers in plain text, and has access rules of its own."""
 
 
 def json_answer(body: BaseModel | dict[str, Any], status: int = 200) -> web.Response:
@@ -24,10 +23,15 @@ def json_answer(body: BaseModel | dict[str, Any], status: int = 200) -> web.Resp
     return web.json_response(body.model_dump() if isinstance(body, BaseModel) else body, status=status)
 
 
+def is_trickle(request: web.Request) -> bool:
+    """Whether the embedded trickle server has the request; it answers in plain text and has its own access rules."""
+    return request.path.startswith(BASE_PATH)
+
+
 @web.middleware
 async def json_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every failure outside the trickle routes (plain text there) into the contract's JSON shapes."""
-    if request.path.startswith(PLAIN_TEXT_PATHS):
+    if is_trickle(request):
         return await handler(request)
     try:
         return await handler(request)
