@@ -24,7 +24,24 @@ SOUND_WAIT_S = 0.5
 """Longest wait of sound for its picture, which is still in the pipeline."""
 
 
-class EncodedTrack(MediaStreamTrack):
+class _Subscriber(MediaStreamTrack):
+    """A track that has a subscription from its first packet on, and none once it has stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unsubscribe: Callable[[], None] | None = None
+        self._changed = asyncio.Event()
+
+    def stop(self) -> None:
+        """End the subscription."""
+        super().stop()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+        self._changed.set()
+
+
+class EncodedTrack(_Subscriber):
     """Frames for one viewer, from a key frame on. The library packs packets without encoding them again."""
 
     kind = "video"
@@ -32,9 +49,7 @@ class EncodedTrack(MediaStreamTrack):
     def __init__(self, source: FrameSource, on_end: Callable[[], None]) -> None:
         super().__init__()
         self.source, self._on_end = source, on_end
-        self._unsubscribe: Callable[[], None] | None = None
         self._waiting: deque[Coded] = deque()
-        self._changed = asyncio.Event()
         self._in_step = False
         self.skipped = 0
         self.sent_pts: int | None = None
@@ -61,14 +76,6 @@ class EncodedTrack(MediaStreamTrack):
         self.on_sent()
         return packet
 
-    def stop(self) -> None:
-        """End the subscription."""
-        super().stop()
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-            self._unsubscribe = None
-        self._changed.set()
-
     def request_key_frame(self) -> None:
         """Ask for a key frame in the codec that this viewer gets."""
         self.source.request_key_frame()
@@ -90,7 +97,7 @@ class EncodedTrack(MediaStreamTrack):
             self.skipped += 1
 
 
-class EncodedSound(MediaStreamTrack):
+class EncodedSound(_Subscriber):
     """Packets of Opus for one viewer, each sent when its picture is: the pipeline delays pictures, but no sound.
 
     :param pictures: the viewer's other track
@@ -101,9 +108,7 @@ class EncodedSound(MediaStreamTrack):
     def __init__(self, source: FrameSource, pictures: EncodedTrack) -> None:
         super().__init__()
         self._source, self._pictures = source, pictures
-        self._unsubscribe: Callable[[], None] | None = None
         self._waiting: deque[tuple[Sound, float]] = deque(maxlen=QUEUE_SOUNDS)
-        self._changed = asyncio.Event()
         pictures.on_sent = self._changed.set
 
     async def recv(self) -> Any:
@@ -131,12 +136,4 @@ class EncodedSound(MediaStreamTrack):
 
     def _put(self, sound: Sound) -> None:
         self._waiting.append((sound, time.monotonic()))
-        self._changed.set()
-
-    def stop(self) -> None:
-        """End the subscription."""
-        super().stop()
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-            self._unsubscribe = None
         self._changed.set()
