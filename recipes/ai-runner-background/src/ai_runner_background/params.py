@@ -98,7 +98,7 @@ class BackgroundParams(StyleParams, SceneParams):  # type: ignore[valid-type, mi
     """The scene, and how it is painted: a little coarser than by the painter alone, to leave time for the mask."""
 
     resolution: int = Field(
-        320,
+        288,
         ge=128,
         le=1024,
         description="Longer side of what the network paints: fewer is faster, with broader strokes",

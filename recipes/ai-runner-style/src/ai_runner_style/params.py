@@ -77,7 +77,7 @@ class PaintParams(BaseParams):
         json_schema_extra=hints(group="Style", step=0.05),
     )
     resolution: int = Field(
-        384,
+        320,
         ge=128,
         le=1024,
         description="Longer side of what the network paints: fewer is faster, with broader strokes",
