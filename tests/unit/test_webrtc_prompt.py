@@ -14,7 +14,6 @@ from aiortc.rtcicetransport import RTCIceGatherer, RTCIceTransport  # noqa: E402
 from aiortc.rtp import RtpPacket  # noqa: E402
 
 from ai_runner_base.webrtc import _prompt  # noqa: E402
-from ai_runner_base.webrtc._support import TESTED_VERSIONS  # noqa: E402
 
 pytestmark = pytest.mark.unit
 
@@ -58,7 +57,7 @@ def test_a_lost_marker_does_not_join_two_frames() -> None:
 
 
 async def test_both_hooks_fit_the_installed_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert aiortc.__version__ in TESTED_VERSIONS
+    assert aiortc.__version__ in _prompt.TESTED_VERSIONS
     transport = RTCDtlsTransport(RTCIceTransport(RTCIceGatherer([])), [RTCCertificate.generateCertificate()])
     receiver, sender, asked = RTCRtpReceiver("video", transport), RTCRtpSender("video", transport), []
     assert _prompt.release_on_marker(receiver)

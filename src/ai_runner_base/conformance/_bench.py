@@ -16,8 +16,8 @@ from typing import Any
 from ..catalog import InstalledPipeline, activation_environment
 from ..supervisor import WorkerSpec
 from ._options import CheckOptions
+from ._outcomes import Broken
 from ._rig import Rig
-from ._rules import Broken
 
 _MARK = "AI_RUNNER_CHECK"
 """Variable that every process of the pipeline inherits, so that what it leaves behind can be found."""

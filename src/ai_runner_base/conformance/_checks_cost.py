@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import psutil
 
 from ._bench import Bench
+from ._outcomes import Broken, Skipped
 from ._pictures import Picture, moving
 from ._rig import Answer, Rig, private_bytes
-from ._rules import Broken, Skipped, rule
+from ._rules import rule
 
 _FRAMES_PER_S = 30
 _SCENE_FRAMES = 30

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ..supervisor import ParamsRejected
 from ._bench import Bench
+from ._outcomes import Broken, Skipped
 from ._pictures import extremes, moving, still
 from ._rig import FRAME_TICKS, TIME_BASE, Answer, Rig
-from ._rules import Broken, Skipped, rule
+from ._rules import rule
 
 _ODD_SIZES = ((64, 64), (296, 200), (200, 296), (640, 480), (648, 360))
 """(width, height); multiples of 8, as a runner gives them: smallest, portrait, few common divisors."""

@@ -13,8 +13,9 @@ import psutil
 from ..errors import RunnerError
 from ..supervisor import Ready, WorkerState
 from ._bench import Bench
+from ._outcomes import Broken
 from ._pictures import moving
-from ._rules import Broken, rule
+from ._rules import rule
 
 _FRAMES = 10
 _POLL_S = 0.02

@@ -18,7 +18,8 @@ from typing import IO
 from ..catalog import describe
 from ..errors import RunnerError
 from ._bench import Bench
-from ._rules import Broken, Skipped, rule
+from ._outcomes import Broken, Skipped
+from ._rules import rule
 from ._schema import COMMON, complaints, own_properties
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -9,9 +9,10 @@ from typing import Any
 
 from ..supervisor import ParamsRejected
 from ._bench import Bench, Scene
+from ._outcomes import Broken, Skipped
 from ._pictures import still
 from ._rig import Answer, Rig
-from ._rules import Broken, Skipped, rule
+from ._rules import rule
 from ._schema import edges, is_number, own_properties
 
 _BEFORE, _AFTER = 4, 4

@@ -27,8 +27,8 @@ from ..supervisor import (
     WorkerSession,
     WorkerSpec,
 )
+from ._outcomes import Broken
 from ._pictures import Picture
-from ._rules import Broken
 
 TIME_BASE = Fraction(1, 90_000)
 FRAME_TICKS = 3_000

@@ -1,15 +1,13 @@
-"""The rules, what is measured for each, and how a check says that one is broken."""
+"""What a rule is."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ._bench import Bench
+from ._bench import Bench
 
-Check = Callable[["Bench"], Awaitable[str]]
+Check = Callable[[Bench], Awaitable[str]]
 """Measures, and returns what was measured; raises `Broken` or `Skipped`."""
 
 
@@ -29,23 +27,6 @@ class Rule:
     why: str
     needs: str
     check: Check
-
-
-class Broken(Exception):  # noqa: N818 - a finding, not a fault of this program
-    """The pipeline breaks the rule.
-
-    :param measured: the value that was found
-    :param detail: what else an author wants to know, such as a traceback
-    """
-
-    def __init__(self, measured: str, detail: str = "") -> None:
-        super().__init__(measured)
-        self.measured = measured
-        self.detail = detail
-
-
-class Skipped(Exception):  # noqa: N818 - a finding, not a fault of this program
-    """The rule does not apply, or cannot be checked here; the message says why."""
 
 
 def rule(name: str, text: str, why: str, *, needs: str = "") -> Callable[[Check], Rule]:

@@ -15,8 +15,9 @@ from ..errors import CallerError, HostError, RunnerError
 from ._all import RULES
 from ._bench import Bench
 from ._options import CheckOptions
+from ._outcomes import Broken, Skipped
 from ._report import Finding, Outcome, Report
-from ._rules import Broken, Rule, Skipped
+from ._rules import Rule
 
 _CHECK_LIMIT_S = 900.0
 """No check takes longer, whatever a pipeline does."""

@@ -13,9 +13,9 @@ import psutil
 
 from ..errors import PipelineError
 from ..supervisor import ParamsRejected, WorkerSpec
+from ._outcomes import Broken
 from ._pictures import moving
 from ._rig import Answer, Rig
-from ._rules import Broken
 
 _SCENE_FRAMES = 24
 _WARM_UP_S = 0.5

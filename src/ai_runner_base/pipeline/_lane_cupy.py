@@ -7,7 +7,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ._lanes import Place
+from ._place import Place
 
 
 class CupyDriver:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ._lanes import Place
+from ._place import Place
 
 
 class TorchDriver:

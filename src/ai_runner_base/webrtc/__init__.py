@@ -4,7 +4,8 @@ who does both.
 aiortc is optional. It is imported when the first peer comes; without it `load` says what to install.
 """
 
-from ._support import NotAcceptableError, UnavailableError, is_installed, load
+from ._errors import NotAcceptableError, UnavailableError
+from ._load import is_installed, load
 from ._types import Coded, FrameSource, IceServer, PeerOptions, Sound
 
 __all__ = [

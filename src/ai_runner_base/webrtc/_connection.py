@@ -14,7 +14,7 @@ from aiortc.sdp import candidate_from_sdp
 
 from ..errors import CallerError, HostError
 from . import _sdp
-from ._support import NotAcceptableError
+from ._errors import NotAcceptableError
 from ._types import IceServer, PeerOptions
 
 log = logging.getLogger(__name__)

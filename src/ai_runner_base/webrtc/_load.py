@@ -1,4 +1,4 @@
-"""Whether WebRTC can be had here, and the errors of its negotiation."""
+"""Whether WebRTC can be had here, and getting it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,10 @@ import importlib.util
 import logging
 from typing import TYPE_CHECKING
 
-from ..errors import CallerError, HostError
+from ._errors import UnavailableError
 
 if TYPE_CHECKING:
-    from . import _peers
-
-TESTED_VERSIONS = ("1.16.0",)
-"""Of aiortc. What reaches into it is left out with any other version: it works, only slower."""
-
-
-class UnavailableError(HostError):
-    """This installation has no WebRTC (HTTP 501)."""
-
-    http_status = 501
-
-
-class NotAcceptableError(CallerError):
-    """The offer is well formed, but there is no codec that both sides know (HTTP 406)."""
-
-    http_status = 406
+    from ._peers import Peers
 
 
 def is_installed() -> bool:
@@ -33,7 +18,7 @@ def is_installed() -> bool:
     return importlib.util.find_spec("aiortc") is not None
 
 
-def load() -> type[_peers.Peers]:
+def load() -> type[Peers]:
     """Import aiortc and return what makes peers. Takes a third of a second the first time: call it on a thread.
 
     :raises UnavailableError: aiortc is not installed, or does not load
@@ -47,5 +32,5 @@ def load() -> type[_peers.Peers]:
         ) from error
     # It tells of every candidate pair at level INFO.
     logging.getLogger("aioice").setLevel(logging.WARNING)
-    peers: type[_peers.Peers] = module.Peers
+    peers: type[Peers] = module.Peers
     return peers
