@@ -84,6 +84,7 @@ async def test_schema_becomes_fields(page: Page) -> None:
             "steps": {"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 10},
             "amount": {"type": "number", "minimum": 0, "maximum": 1, "unit": "px", "x-live": False},
             "free": {"type": "number"},
+            "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
             "soft_glow": {
                 "type": "number",
                 "minimum": 0,
@@ -106,6 +107,7 @@ async def test_schema_becomes_fields(page: Page) -> None:
         "steps": "range",
         "amount": "range",
         "free": "number",
+        "seed": "number",
         "soft_glow": "range",
         "tint": "color",
         "prompt": "longtext",

@@ -3,6 +3,8 @@
 const COLOR = /^#[0-9a-f]{6}$/i;
 const LONG_TEXT = 80;
 const TEXT_NAMES = /prompt|text|caption|description/i;
+/** A slider with more places than this cannot be put where one wants it: a seed gets a box. */
+const MOST_PLACES = 10_000;
 const PLAIN = { string: "string", integer: "number", number: "number" };
 export const SIZE_NAMES = ["width", "height"];
 
@@ -101,13 +103,17 @@ function kindOf(property, one) {
       return "switch";
     case "number":
     case "integer":
-      return one.min !== undefined && one.max !== undefined && !SIZE_NAMES.includes(one.name) ? "range" : "number";
+      return fitsSlider(one) ? "range" : "number";
     case "string":
       if (property.format === "color" || COLOR.test(String(one.initial))) return "color";
       return property.maxLength > LONG_TEXT || TEXT_NAMES.test(one.name) ? "longtext" : "text";
     default:
       return "json";
   }
+}
+
+function fitsSlider({ name, min, max, step }) {
+  return !SIZE_NAMES.includes(name) && min !== undefined && max !== undefined && (max - min) / step <= MOST_PLACES;
 }
 
 function labelOf(name, title, group) {
