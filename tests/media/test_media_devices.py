@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -21,6 +21,7 @@ from ai_runner_base.media import (
     DecoderOptions,
     Fitter,
     Picture,
+    _device_codec,
     _devices,
     _kept,
     _ts_reader,
@@ -29,7 +30,8 @@ from ai_runner_base.media import (
     pick_live_decoder,
     read_counter,
 )
-from ai_runner_base.media._video import SOFTWARE, open_live_codec
+from ai_runner_base.media._types import DecoderCounters
+from ai_runner_base.media._video import SOFTWARE, DecodePolicy, VideoDecoder, open_live_codec
 
 pytestmark = pytest.mark.media
 
@@ -141,6 +143,51 @@ def test_whatever_the_size_and_depth(
     Fitter(*size).into(planes, expected)
     Fitter(*size).into(packed, found)
     assert np.abs(expected.astype(int) - found).mean() <= rounding
+
+
+class HungDevice(PlayedDevice):
+    """Does not come back from the given packet, or from a flush, as long as the test runs."""
+
+    def __init__(self, name: str, hangs: threading.Event, *, in_flush: bool) -> None:
+        super().__init__(name)
+        self._hangs, self._in_flush = hangs, in_flush
+
+    def decode(self, packet: Any = None) -> list[av.VideoFrame]:
+        frames = super().decode(packet)
+        if self._count == 50 and not self._in_flush:
+            self._hangs.wait(30)
+        return frames
+
+    def flush_buffers(self) -> None:
+        self._hangs.wait(30)
+
+
+def test_a_device_whose_driver_hangs_costs_not_one_picture(
+    device: Any, clip: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_device_codec, "STALL_LIMIT_S", 0.3)
+    hangs = threading.Event()
+    device(lambda name: HungDevice(name, hangs, in_flush=False))
+    decoder, pictures, _ = decode(clip)
+    hangs.set()
+    assert numbers(pictures) == list(range(4 * FPS))
+    assert (decoder.decoded_by, decoder.counters.device_failures) == (SOFTWARE, 1)
+    assert "no answer within 0.3 s, its driver hangs" in caplog.text
+
+
+def test_a_driver_that_hangs_after_a_skip_is_left_too(clip: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_device_codec, "STALL_LIMIT_S", 0.3)
+    hangs, counters = threading.Event(), DecoderCounters()
+    decoder = VideoDecoder(
+        lambda: open_live_codec("h264"),
+        Fraction(1, 90_000),
+        counters,
+        DecodePolicy(),
+        lambda: cast(Any, HungDevice("h264", hangs, in_flush=True)),
+    )
+    decoder.restart()
+    hangs.set()
+    assert counters.device_failures == 1
 
 
 def test_a_device_that_fails_in_the_middle_costs_not_one_picture(device: Any, clip: bytes) -> None:

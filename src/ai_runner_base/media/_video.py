@@ -18,6 +18,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from ai_runner_base.errors import CallerError
 from ai_runner_base.media._bitstream import can_start_decoding
+from ai_runner_base.media._device_codec import DeviceCodec, VideoCodec
 from ai_runner_base.media._kept import KeptPackets
 from ai_runner_base.media._timeline import is_jump
 from ai_runner_base.media._types import TICKS_PER_S, DecoderCounters, Picture
@@ -59,8 +60,8 @@ class VideoDecoder:
 
     Pictures come out with PTS that increase, except after a `Picture.discontinuity`.
 
-    A decoder on a device is left for good at its first failure: what it was given since the last key frame is
-    decoded again in software, so that nothing is missing.
+    A decoder on a device is left for good at its first failure, or when its driver hangs: what it was given since
+    the last key frame is decoded again in software, so that nothing is missing.
 
     :param open_codec: makes a fresh decoder in software; called again when the budget is spent
     :param time_base: of the packets and therefore of the pictures
@@ -119,10 +120,13 @@ class VideoDecoder:
 
     def restart(self) -> None:
         """After a skip in the input: forget everything that came before."""
-        self._codec.flush_buffers()
         self._arrivals.clear()
         if self._kept is not None:
             self._kept.clear()
+        try:
+            self._codec.flush_buffers()
+        except av.FFmpegError as error:  # only a device's driver fails at this
+            self._fall_back(str(error))
 
     def _frames(self, packet: av.Packet[av.stream.Stream]) -> list[av.VideoFrame]:
         if self._skips_to_start:
@@ -143,11 +147,11 @@ class VideoDecoder:
 
     # --- the device ---
 
-    def _open_first(self, open_on_device: Callable[[], VideoCodecContext] | None) -> VideoCodecContext:
+    def _open_first(self, open_on_device: Callable[[], VideoCodecContext] | None) -> VideoCodec:
         if open_on_device is None:
             return self._open_codec()
         try:
-            codec = open_on_device()
+            codec = DeviceCodec(open_on_device)
         except (NotImplementedError, av.FFmpegError) as error:
             self._note_fall_back(str(error))
             return self._open_codec()
@@ -163,6 +167,8 @@ class VideoDecoder:
         """Go on in software; returns the pictures that the device still owed."""
         self._note_fall_back(reason)
         kept, self._kept = self._kept, None
+        if isinstance(self._codec, DeviceCodec):
+            self._codec.leave()
         self._codec, self._budget = self._open_codec(), self._policy.invalid_budget
         frames: list[av.VideoFrame] = []
         for packet in kept or ():
@@ -259,7 +265,7 @@ def open_live_codec(name: str, device: str = SOFTWARE) -> VideoCodecContext:
     return codec
 
 
-def is_from_device(codec: VideoCodecContext, frame: av.VideoFrame) -> bool:
+def is_from_device(codec: VideoCodec, frame: av.VideoFrame) -> bool:
     """Whether the device that the decoder was opened on has decoded this picture, not software in its place."""
     return codec.is_hwaccel and frame.format.name in DOWNLOADED_FORMATS
 
