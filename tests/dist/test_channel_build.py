@@ -79,6 +79,13 @@ def test_packages_come_out_indexed_and_readable_for_all(channel: ChannelDir, mak
     assert sorted(p.name for p in channel.path.iterdir()) == [".lock", ".state.json", "noarch"]
 
 
+def test_recipes_that_quote_nothing_are_built_in_a_folder_with_a_space(tmp_path: Path, make: Make) -> None:
+    channel = ChannelDir(tmp_path / "L\u00e4ufer eins" / "local")
+    make_all(channel, make("beta", extra=needs("alpha", kind="host")), make("alpha"))
+    assert [content_of(channel, name) for name in ("alpha", "beta")] == ["one", "one"]
+    assert sorted(p.name for p in channel.path.iterdir()) == [".lock", ".state.json", "noarch"]
+
+
 def test_unchanged_recipes_are_not_built_again(channel: ChannelDir, make: Make) -> None:
     folders = make("alpha"), make("beta")
     make_all(channel, *folders)

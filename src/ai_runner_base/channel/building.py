@@ -7,10 +7,14 @@ decides.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -107,6 +111,29 @@ def _needed(recipe: Recipe, owner: Mapping[str, Recipe], *, to_build: bool = Fal
     return [found[name] for name in sorted(found) if found[name] is not recipe]
 
 
+@contextlib.contextmanager
+def _without_spaces(work: Path) -> Iterator[Path]:
+    """Give a folder whose path no shell splits: recipes everywhere write ``${{ PYTHON }}`` without quotes.
+
+    Another one than ``work`` where that has a space; the builder follows links, so it is no link.
+    """
+    if not re.search(r"\s", str(work)):
+        yield work
+        return
+    with tempfile.TemporaryDirectory(prefix="ai-runner-build-") as elsewhere:
+        yield Path(elsewhere)
+
+
+def _beside(package: Package, work: Path) -> Package:
+    """Give a package in the channel's own file system, from which it can be moved in one step."""
+    if package.path.is_relative_to(work):
+        return package
+    path = work / package.file_name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(package.path, path)
+    return replace(package, path=path)
+
+
 @dataclass(frozen=True, slots=True)
 class _Todo:
     """A recipe, and what has to be done about it.
@@ -172,10 +199,10 @@ class _Job:
         known = {
             folder: entry for folder, entry in self._known().items() if Path(folder, "recipe.yaml").is_file()
         }
-        with self.channel.work_dir() as work:
-            made = {
-                todo.recipe.folder: self._build(todo, work / "out") for todo in todos if not todo.is_current
-            }
+        with self.channel.work_dir() as work, _without_spaces(work) as place:
+            changed = [todo for todo in todos if not todo.is_current]
+            built = {todo.recipe.folder: self._build(todo, place / "out") for todo in changed}
+            made = {folder: [_beside(package, work) for package in new] for folder, new in built.items()}
             packages = [package for several in made.values() for package in several]
             for todo in todos:
                 folder = str(todo.recipe.folder)
