@@ -144,4 +144,4 @@ async def check_strange_frames(bench: Bench) -> str:
     after = await rig.push(moving(*rig.size, count), quiet=False)
     if not after or (bench.is_frame_pipeline and len(after) < count):
         raise Broken(f"after them, {len(after)} of {count} ordinary frames were answered")
-    return f"{len(answers)} of {len(strange)} answered, ordinary ones after them, too"
+    return f"{len(answers)} answers to {len(strange)} frames, and ordinary ones are answered after them"
