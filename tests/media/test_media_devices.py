@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -24,6 +25,7 @@ from ai_runner_base.media import (
     _device_codec,
     _devices,
     _kept,
+    _trial,
     _ts_reader,
     decode_on,
     encode_ts_clip,
@@ -273,7 +275,7 @@ def test_what_does_not_work_is_the_hosts_fault_and_what_does_not_exist_the_calle
     monkeypatch.setattr(_devices, "list_video_decoders", lambda: [NO_DEVICE, NO_GPU])
     with pytest.raises(HostError, match="Cannot load libcuda"):
         pick_live_decoder("cuda")
-    with pytest.raises(CallerError, match="only by software, cuda"):
+    with pytest.raises(CallerError, match="it has software, cuda"):
         pick_live_decoder("voodoo")
 
 
@@ -283,12 +285,12 @@ def driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], C
 
     def probe(script: str) -> CodecProbe:
         (tmp_path / "nvidiactl").touch()
-        monkeypatch.setattr(_devices, "_DEV", tmp_path)
+        monkeypatch.setattr(_trial, "_DEV", tmp_path)
         program = tmp_path / "python"
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
-        monkeypatch.setattr(_devices.sys, "executable", str(program))
-        return _devices.probe_device("cuda")
+        monkeypatch.setattr(sys, "executable", str(program))
+        return _trial.try_hardware("decode_on", "cuda", _devices.DEVICES["cuda"])
 
     return probe
 
@@ -310,13 +312,13 @@ def test_a_driver_that_works_is_usable(driver: Any) -> None:
 
 
 def test_a_driver_that_hangs_is_not_waited_for(driver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_devices, "PROBE_LIMIT_S", 0.2)
+    monkeypatch.setattr(_trial, "PROBE_LIMIT_S", 0.2)
     assert driver("exec sleep 60").reason == "no answer within 0.2 s: its driver hangs"
 
 
 def test_a_host_without_the_device_is_not_even_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(_devices, "_DEV", tmp_path)
-    probe = _devices.probe_device("cuda")
+    monkeypatch.setattr(_trial, "_DEV", tmp_path)
+    probe = _trial.try_hardware("decode_on", "cuda", _devices.DEVICES["cuda"])
     assert (probe.usable, probe.reason) == (
         False,
         f"this host has no {tmp_path}/nvidiactl and no {tmp_path}/dxg",

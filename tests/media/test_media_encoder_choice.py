@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import av
 import pytest
 
 from ai_runner_base.errors import CallerError, HostError
-from ai_runner_base.media import CodecProbe, CodedFrame, _probe, list_video_encoders, pick_live_encoder
+from ai_runner_base.media import (
+    CodecProbe,
+    CodedFrame,
+    _probe,
+    encode_on,
+    list_video_encoders,
+    pick_live_encoder,
+)
 from ai_runner_base.media._video_encoder import VideoEncoder
 
 pytestmark = pytest.mark.media
@@ -16,13 +25,12 @@ pytestmark = pytest.mark.media
 SOFTWARE = CodecProbe("libx264", hardware=False, usable=True)
 NVENC = CodecProbe("h264_nvenc", hardware=True, usable=True)
 NO_GPU = CodecProbe("h264_nvenc", hardware=True, usable=False, reason="Cannot load libcuda.so.1")
-UNKNOWN_CHIP = CodecProbe("h264_v4l2m2m", hardware=True, usable=True)
 
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """What a host offers; the hosts with a GPU are not at hand."""
-    monkeypatch.setattr(_probe, "list_video_encoders", lambda: list(request.param))
+    monkeypatch.setattr(_probe, "list_video_encoders", lambda known_only=False: list(request.param))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +40,6 @@ def host(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Non
         ([SOFTWARE, NVENC], "software", "libx264"),
         ([SOFTWARE, NVENC], "libx264", "libx264"),
         ([SOFTWARE, NO_GPU], "auto", "libx264"),
-        ([SOFTWARE, UNKNOWN_CHIP], "auto", "libx264"),
     ],
     indirect=["host"],
 )
@@ -58,6 +65,14 @@ def test_this_host_has_one() -> None:
     assert pick_live_encoder() in {probe.name for probe in list_video_encoders() if probe.usable}
 
 
+def test_what_we_cannot_drive_without_delay_is_only_tried_when_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_probe, "H264_ENCODERS", ("libopenh264",))
+    assert all(probe.name == "libopenh264" for probe in list_video_encoders(known_only=True))
+    assert "libx264" in {probe.name for probe in list_video_encoders()}
+
+
 @pytest.mark.parametrize(
     ("lose", "ignore_keys", "reason"),
     [
@@ -81,5 +96,17 @@ def test_hardware_that_opens_must_also_encode(
         )
 
     monkeypatch.setattr(VideoEncoder, "encode", played)
-    monkeypatch.setattr(_probe, "HARDWARE_SUFFIXES", (name,))
-    assert CodecProbe(name, hardware=True, usable=not reason, reason=reason) in list_video_encoders()
+    assert encode_on.why_not(name) == reason
+
+
+def test_hardware_is_tried_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Software plays the chip; then a driver kills whoever asks it."""
+    name = pick_live_encoder("software")
+    monkeypatch.setattr(_probe, "HARDWARE_NODES", {name: ()})
+    assert CodecProbe(name, hardware=True, usable=True) in list_video_encoders()
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    killed = CodecProbe(name, hardware=True, usable=False, reason="its driver crashed (SIGSEGV)")
+    assert killed in list_video_encoders()

@@ -16,8 +16,9 @@ from ai_runner_base.media._jpeg import MAX_JPEG_PIXELS, JpegDecoder, JpegEncoder
 from ai_runner_base.media._live import LiveEncoder
 from ai_runner_base.media._live_line import LiveEncoderOptions
 from ai_runner_base.media._pipe import BytePipe, Chunk
-from ai_runner_base.media._probe import CodecProbe, list_video_encoders, pick_live_encoder
+from ai_runner_base.media._probe import list_video_encoders, pick_live_encoder
 from ai_runner_base.media._reader import DecoderOptions
+from ai_runner_base.media._trial import CodecProbe
 from ai_runner_base.media._types import (
     TICKS_PER_S,
     TIME_BASE,

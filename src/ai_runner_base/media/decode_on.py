@@ -1,14 +1,11 @@
 """Try a decoder on its device: ``python -I -m ai_runner_base.media.decode_on DEVICE``.
 
-Decodes a clip there and in software, compares the pictures, and prints one JSON object with the ``reason`` why the
-device is of no use (empty: it works). A process of its own, since a driver may crash or hang it.
+Decodes a clip there and in software and compares the pictures. A process of its own, since a driver may crash or
+hang it (`_trial`).
 """
 
 from __future__ import annotations
 
-import json
-import signal
-import sys
 from fractions import Fraction
 
 import av
@@ -17,9 +14,9 @@ from numpy.typing import NDArray
 
 from ai_runner_base.errors import HostError
 from ai_runner_base.media._clip_scene import Scene
-from ai_runner_base.media._devices import PROBE_LIMIT_S
 from ai_runner_base.media._fit import Fitter
 from ai_runner_base.media._probe import PROBE_SIZE, captured_errors, explain_open
+from ai_runner_base.media._trial import tell
 from ai_runner_base.media._types import TIME_BASE
 from ai_runner_base.media._video import SOFTWARE, is_from_device, open_live_codec
 from ai_runner_base.media._video_encoder import CodedFrame, VideoEncoder
@@ -75,5 +72,4 @@ def _packet(unit: CodedFrame) -> av.Packet[av.stream.Stream]:
 
 
 if __name__ == "__main__":
-    signal.alarm(round(PROBE_LIMIT_S))  # whoever asked may be gone
-    sys.stdout.write(json.dumps({"reason": why_not(sys.argv[1])}) + "\n")
+    tell(why_not)
