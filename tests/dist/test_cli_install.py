@@ -89,6 +89,14 @@ def test_a_version_is_what_was_asked_for_until_something_else_is(place: Site) ->
     assert kept == {"specs": ["shade ==1.0"], "channels": [place.channel.as_uri()]}
 
 
+def test_a_wrong_name_or_version_is_answered_with_what_there_is(place: Site) -> None:
+    write_channel(place.channel, shade("2.0"), module("ai-runner-tint"))
+    assert "no channel has shad, did you mean shade?" in place.do("install", "shad", code=2)
+    assert "no channel has tint, did you mean ai-runner-tint?" in place.do("install", "tint", code=2)
+    assert "of shade there is 2.0, 1.0;" in place.do("install", "shade==9", code=2)
+    assert not place.prefix.exists()
+
+
 def test_a_second_package_joins_and_leaves_the_first(place: Site) -> None:
     write_channel(place.channel, module("extra"))
     place.do("install", "shade")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+import difflib
+import itertools
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import rattler
@@ -24,6 +27,11 @@ from ._plan import EnvironmentPlan
 from ._verify import local_path
 
 _TIMEOUT = datetime.timedelta(minutes=5)
+# The solver's words, of what was asked for and of what that needs.
+_MISSING = re.compile(
+    r"[Nn]o candidates were found for ([^\s,]+)|([^\s,]+) [^,\n]*, for which no candidates were found"
+)
+_SHOWN = 5
 
 
 async def solve(
@@ -69,14 +77,50 @@ async def _solve(
             timeout=_TIMEOUT,
         )
     except SolverError as error:
-        found = ", ".join(
-            f"{name} {version}" for name, version in sorted(plan.source.virtual_packages.items())
-        )
-        hint = f"platform {plan.platform.name} on this host provides {found}"
+        advice = await _advice(str(error), plan, sources, gateway)
         problem = f"environment {plan.environment} cannot be solved\n{str(error).strip()}"
-        raise CallerError(problem, hint=hint) from error
+        raise CallerError(problem, hint="; ".join([*advice, _host_text(plan)])) from error
     except GatewayError as error:
-        raise HostError(f"cannot read the channels of environment {plan.environment}: {error}") from error
+        problem = f"cannot read the channels of environment {plan.environment}: {error}"
+        hint = "look at the channel's address and at this host's network; nothing was changed"
+        raise HostError(problem, hint=hint) from error
+
+
+def _host_text(plan: EnvironmentPlan) -> str:
+    found = (f"{name} {version}" for name, version in sorted(plan.source.virtual_packages.items()))
+    return f"platform {plan.platform.name} on this host provides {', '.join(found)}"
+
+
+async def _advice(
+    problem: str,
+    plan: EnvironmentPlan,
+    sources: Sequence[str | rattler.SparseRepoData],
+    gateway: rattler.Gateway,
+) -> list[str]:
+    """Say of each package that the solver missed which versions there are, or which names are like it."""
+    platforms = [rattler.Subdir(plan.platform.subdir), rattler.Subdir("noarch")]
+    missing = dict.fromkeys("".join(words) for words in _MISSING.findall(problem))
+    channels = [source for source in sources if isinstance(source, str)]
+    try:
+        known = {name.normalized for name in await gateway.names(channels, platforms)}
+        found = await gateway.query(channels, platforms, [*known.intersection(missing)], recursive=False)
+    except GatewayError:  # the problem itself is known, and is what shall be told
+        return []
+    versions: dict[str, set[Version]] = {}
+    for record in itertools.chain.from_iterable(found):
+        versions.setdefault(record.name.normalized, set()).add(record.version)
+    return [_about(name, versions.get(name, ()), known) for name in missing]
+
+
+def _about(name: str, versions: Collection[Version], known: Collection[str]) -> str:
+    if versions:
+        newest = sorted(versions, reverse=True)[:_SHOWN]
+        return f"of {name} there is {', '.join(map(str, newest))}{' …' if len(versions) > _SHOWN else ''}"
+    longer = sorted(other for other in known if other.endswith(f"-{name}"))
+    near = list(dict.fromkeys([*longer, *difflib.get_close_matches(name, sorted(known), cutoff=0.75)]))[
+        :_SHOWN
+    ]
+    return f"no channel has {name}" + (f", did you mean {', '.join(near)}?" if near else "")
 
 
 def virtual_packages(plan: EnvironmentPlan) -> list[GenericVirtualPackage]:
