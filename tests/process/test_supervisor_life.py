@@ -18,6 +18,7 @@ from tests._support.workers import TIME_BASE, Driver, is_alive, open_fds, runnin
 from tests.pipelines.per_value.sample_per_value import ACTS
 
 from ai_runner_base.errors import HostError, PipelineError
+from ai_runner_base.log_context import set_stream_ids, stream_ids
 from ai_runner_base.supervisor import (
     Failed,
     LogLine,
@@ -443,9 +444,16 @@ async def test_the_budget_ends_in_failed_and_start_begins_anew(prefix: Path) -> 
 # What a worker writes
 
 
-async def test_output_becomes_log_records(prefix: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_output_becomes_log_records(
+    prefix: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     caplog.set_level(logging.INFO)
+    streams: set[str] = set()
+    monkeypatch.setattr(caplog.handler, "emit", lambda record: _note(record, streams, caplog.records))
     async with running(prefix, "per_value") as driver:
+        set_stream_ids(gateway_request_id="g", manifest_id="m", stream_id="s")
+        assert driver.session is not None
+        driver.session.log_as_here()
         await driver.through(ACTS["prints"], 1)
         await driver.until(lambda: len([e for e in driver.events if isinstance(e, LogLine)]) >= 4)
         lines = [(e.level, e.logger, e.text) for e in driver.events if isinstance(e, LogLine)]
@@ -460,6 +468,14 @@ async def test_output_becomes_log_records(prefix: Path, caplog: pytest.LogCaptur
         assert "written to descriptor 1" in driver.supervisor.log_tail
     record = next(record for record in caplog.records if "two lines" in record.getMessage())
     assert (record.levelno, record.name) == (logging.WARNING, "ai_runner_base.supervisor.per_value")
+    assert streams == {"s"}
+
+
+def _note(record: logging.LogRecord, streams: set[str], records: list[logging.LogRecord]) -> None:
+    """Keep a record, and of the worker's lines the stream that they belong to."""
+    records.append(record)
+    if record.name.endswith("per_value"):
+        streams.add(stream_ids()["stream_id"])
 
 
 async def test_logging_with_report_error_reports(prefix: Path) -> None:

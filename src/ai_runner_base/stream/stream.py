@@ -124,6 +124,7 @@ class Stream:
 
     async def run(self) -> str:
         """Carry the stream until it ends; return why. Never raises for what a stream can meet."""
+        self._session.log_as_here()
         self._first_params.follow()
         self._adopt_worker()
         self._sink.start(self.frames.sent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -144,6 +145,11 @@ class WorkerSession:
         self._in_flight: dict[int, tuple[Stamps, int]] = {}
         self._last_answered = (0, _NO_STAMPS, 0)
         self._progress = asyncio.Event()
+        self.log_context = contextvars.copy_context()
+
+    def log_as_here(self) -> None:
+        """From now on, what the worker writes is logged as what the calling task logs: with its stream's ids."""
+        self.log_context = contextvars.copy_context()
 
     @property
     def ready(self) -> bool:
