@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -210,10 +211,17 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        raise HostError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}",
-            hint="if another program has the port choose one with --port, or 0 for any free one",
-        ) from error
+        # create_server repeats the address behind the reason.
+        reason = (error.strerror or str(error)).partition(" (while attempting")[0]
+        raise HostError(f"cannot listen on {host}:{port}: {reason}", hint=_listen_hint(error)) from error
+
+
+def _listen_hint(error: OSError) -> str:
+    if error.errno in (errno.EADDRNOTAVAIL, socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_AGAIN):
+        return "--host must be an address of this machine: 127.0.0.1 for itself alone, 0.0.0.0 for all of its own"
+    if error.errno == errno.EACCES:
+        return "ports below 1024 need a privilege; choose another one with --port"
+    return "if another program has the port choose one with --port, or 0 for any free one"
 
 
 class _Signals:

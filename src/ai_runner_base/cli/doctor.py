@@ -100,9 +100,15 @@ def cuda_driver() -> str | None:
 
 
 def _gpu(host: Host) -> None:
-    driver = os.environ.get("CONDA_OVERRIDE_CUDA", "") or cuda_driver()
+    driver = os.environ.get("CONDA_OVERRIDE_CUDA")
     if driver is None:
+        driver = cuda_driver()
+    if not driver:
         host.add("GPU", "no CUDA driver: pipelines run on the CPU")
+        return
+    if not re.fullmatch(r"\d+(\.\d+)*", driver):
+        advice = "set it to a version such as 12.8, to nothing for none, or not at all"
+        host.add("CUDA driver", f"CONDA_OVERRIDE_CUDA={driver} is no version", ok=False, advice=advice)
         return
     host.add("CUDA driver", f"supports CUDA {driver}")
     if tuple(map(int, driver.split(".")[:2])) < (12, 8):
@@ -183,6 +189,6 @@ def _workspace(host: Host) -> None:
     present = {prefix.name for prefix in known_prefixes()}
     missing = sorted({"default", *declared} - present)
     if missing:
-        host.add(
-            "workspace", f"not installed yet: {', '.join(missing)}", advice=f"pixi install -e {missing[0]}"
-        )
+        program = "scripts/pixiw" if Path(manifest.parent, "scripts/pixiw").is_file() else "pixi"
+        advice = f"for one that you want: {program} install -e NAME"
+        host.add("workspace", f"not installed yet: {', '.join(missing)}", advice=advice)
