@@ -323,6 +323,14 @@ def test_the_wrapper_takes_the_pythons_that_the_manifest_takes() -> None:
     assert numbers == sorted(numbers, reverse=True)
 
 
+def test_a_home_that_cannot_be_written_to_is_answered_with_the_way_out() -> None:
+    command = [sys.executable, str(BOOTSTRAP), "/sys/no-folder-of-ours", "requirements.txt"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 5
+    assert "/sys/no-folder-of-ours" in done.stderr
+    assert "PIXIW_HOME=/path/to/folder" in done.stderr
+
+
 def test_every_bootstrap_requirement_is_pinned_with_hashes() -> None:
     text = (REPOSITORY / "scripts" / "pixiw-requirements.txt").read_text()
     entries = re.split(r"\n(?=[a-z])", text[text.index("\nbackports") + 1 :])

@@ -104,16 +104,28 @@ def test_it_is_installed_enabled_started_and_removed_again(tmp_path: Path, syste
     assert path.read_text().startswith(MARK)
     assert settings(path.read_text())["ExecStart"][0].endswith("serve --port 0")
     assert systemctl.read_text().splitlines() == [
+        "--user show --property=Version",
         "--user daemon-reload",
         "--user enable x.service",
         "--user restart x.service",
     ]
     assert run(["service", "uninstall", "--user", "--name", "x"]) == 0
     assert not path.exists()
-    assert systemctl.read_text().splitlines()[3:] == [
+    assert systemctl.read_text().splitlines()[4:] == [
         "--user disable --now x.service",
         "--user daemon-reload",
     ]
+
+
+def test_without_a_systemd_that_answers_no_unit_is_left(
+    tmp_path: Path, systemctl: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bin/systemctl").write_text("#!/bin/sh\necho not booted >&2; exit 1\n")
+    assert run(["service", "install", "--user", "--name", "x"]) == 5
+    assert not (tmp_path / "config").exists()
+    said = capsys.readouterr().err
+    assert "not booted" in said
+    assert "--no-start" in said
 
 
 def test_show_touches_nothing(tmp_path: Path, systemctl: Path, capsys: pytest.CaptureFixture[str]) -> None:

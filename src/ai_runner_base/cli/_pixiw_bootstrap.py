@@ -10,6 +10,7 @@ rest of pixiw as well and is unpacked into the environment.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import importlib.util
 import os
@@ -212,6 +213,8 @@ def main() -> int:
         return 130
     except (BootstrapError, OSError) as error:
         _say(f"error on this host: {error}")
+        if getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS):
+            _say("  name a folder that you may write to: PIXIW_HOME=/path/to/folder scripts/pixiw ...")
         return 5
     return 0
 

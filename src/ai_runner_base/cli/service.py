@@ -116,7 +116,7 @@ def _config_home() -> Path:
 
 def _install(unit: Unit, path: Path, *, leave_systemd: bool) -> None:
     if not leave_systemd:
-        _systemctl(user_unit=unit.user_unit)
+        _require_systemd(user_unit=unit.user_unit)
     _require_ours(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,15 +164,21 @@ def _not_allowed(path: Path, error: OSError) -> HostError:
     )
 
 
+def _require_systemd(*, user_unit: bool) -> None:
+    """Find out before anything is written: containers have a systemctl, but nothing that answers it."""
+    try:
+        _systemctl("show", "--property=Version", user_unit=user_unit)
+    except HostError as error:
+        hint = "`ai-runner service show` prints the unit; --no-start writes it and asks no systemd"
+        raise HostError(error.message, hint=hint) from error
+
+
 def _systemctl(*words: str, user_unit: bool) -> None:
-    """Ask systemd; without words only see whether it is there."""
     program = shutil.which("systemctl")
     if program is None:
         raise HostError(
             "there is no systemctl here", hint="print the unit with `ai-runner service show` instead"
         )
-    if not words:
-        return
     whole = [program, *(["--user"] if user_unit else []), *words]
     done = subprocess.run(whole, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
     if done.returncode:
