@@ -1,4 +1,4 @@
-"""`ai-runner doctor` and what `serve` says of an address: advice for the fault that it is."""
+"""Advice for the fault that it is, in `doctor` and of an address; examples in the help."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ai_runner_base.cli import run
 from ai_runner_base.cli._serving import listen
 from ai_runner_base.cli.doctor import Host, _gpu, _workspace
 from ai_runner_base.errors import HostError
@@ -61,3 +62,10 @@ def test_a_port_that_is_taken_asks_for_another() -> None:
     with listen("127.0.0.1", 0) as taken, pytest.raises(HostError) as caught:
         listen("127.0.0.1", taken.getsockname()[1])
     assert "choose one with --port" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["serve", "install", "service"])
+def test_examples_in_help_are_lines_that_can_be_copied(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([name, "--help"]) == 0
+    shown = capsys.readouterr().out.partition("Examples:\n")[2].splitlines()
+    assert len([line for line in shown if f"ai-runner {name} " in line]) == len(shown) >= 3

@@ -52,3 +52,8 @@ params_option: Callable[[_Command], _Command] = click.option(
     metavar="NAME=VALUE",
     help="A parameter of the pipeline; repeatable.",
 )
+
+
+def examples(*lines: str) -> str:
+    """A command's epilog; each line stays a line of its own."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

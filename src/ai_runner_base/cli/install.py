@@ -7,9 +7,17 @@ from typing import Any
 import click
 
 from ._installing import changing, changing_options, channel_urls, tell
+from ._options import examples
 
 
-@click.command(name="install")
+@click.command(
+    name="install",
+    epilog=examples(
+        "ai-runner install my-pipeline -c livepeer",
+        "ai-runner install my-pipeline==1.2 -e production",
+        "ai-runner install my-pipeline -c ./output/channel",
+    ),
+)
 @click.argument("packages", nargs=-1, required=True, metavar="PACKAGE[==VERSION]...")
 @changing_options
 def command(

@@ -17,7 +17,7 @@ from ..trickle import ClientOptions, TlsPolicy
 from ..webrtc import IceServer, PeerOptions
 from ._auto_install import AutoInstall, add_names, auto_install, auto_install_options
 from ._logging import never_waiting
-from ._options import environments_option
+from ._options import environments_option, examples
 from ._orchestrators import orchestrator_options, read_orchestrators, tls_policy
 from ._preference import ENOUGH_FPS, Preference
 from ._serving import LOOPBACK, ServeOptions, serve
@@ -52,7 +52,14 @@ def _ice_servers(
     return tuple(IceServer(*value.split(",")) for value in values)
 
 
-@click.command(name="serve")
+@click.command(
+    name="serve",
+    epilog=examples(
+        "ai-runner serve --pipeline effects",
+        "ai-runner serve --pipeline effects --pipeline noop@other --workers effects=2",
+        "AUTH_TOKEN=… ai-runner serve --pipeline effects --host 0.0.0.0",
+    ),
+)
 @click.option(
     "--pipeline",
     "names",

@@ -12,12 +12,20 @@ import click
 
 from ..catalog import Catalog, environment_name
 from ..errors import CallerError, HostError
+from ._options import examples
 from ._unit import MARK, Unit
 
 _LIMIT_S = 120
 
 
-@click.command(name="service")
+@click.command(
+    name="service",
+    epilog=examples(
+        "ai-runner service show -e my-pipeline",
+        "sudo ai-runner service install -e my-pipeline --gpus 0 -- --host 0.0.0.0",
+        "sudo ai-runner service uninstall -e my-pipeline",
+    ),
+)
 @click.argument("action", type=click.Choice(["show", "install", "uninstall"]))
 @click.argument("words", nargs=-1, metavar="[-- SERVE OPTION...]")
 @click.option("--environment", "-e", metavar="NAME", help="Serve the pipelines of this environment.")
