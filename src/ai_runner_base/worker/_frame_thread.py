@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import sys
 import threading
 import time
 import traceback
@@ -22,16 +21,11 @@ from ..pipeline import FramePipeline
 from ..wire import frames
 from ._control import Vitals
 from ._port import FramePort
+from ._process import end
 from ._reports import Reporter
 
 _EXIT_BROKEN = 70
 """EX_SOFTWARE of sysexits.h: the runner or we broke the protocol."""
-
-
-def _end_process(code: object) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else code is not None)
 
 
 class FrameThread(Executor):
@@ -97,11 +91,11 @@ class FrameThread(Executor):
     def _run(self) -> None:
         try:
             self._work()
-        except SystemExit as end:  # the pipeline wants the process to end, not this thread
-            _end_process(end.code)
+        except SystemExit as wish:  # the pipeline wants the process to end, not this thread
+            end(wish.code)
         except BaseException:
             traceback.print_exc()
-            _end_process(_EXIT_BROKEN)
+            end(_EXIT_BROKEN)
 
     def _work(self) -> None:
         while not self._stopping:

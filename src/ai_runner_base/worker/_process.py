@@ -57,15 +57,17 @@ def leave_orphaned() -> None:
     os._exit(1)
 
 
-def end(code: int) -> NoReturn:
-    """End without the interpreter's farewell: the pipeline's ``stop`` was its chance to clean up.
+def end(code: object) -> NoReturn:
+    """End without the interpreter's farewell: the pipeline's ``stop`` was its chance to clean up. Any thread.
 
     A library's exit handlers and threads that still run are not waited for (torch alone takes one to two seconds).
+
+    :param code: as `SystemExit` has it
     """
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    os._exit(code)
+    os._exit(code if isinstance(code, int) else code is not None)
 
 
 class RecordHandler(logging.Handler):
