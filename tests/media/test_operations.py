@@ -79,6 +79,7 @@ async def test_a_stream_may_end_by_itself_after_sigterm_and_no_other_begins() ->
         await asyncio.wait_for(run.process.wait(), 10)
     assert run.process.returncode == 0
     assert len(viewer.pictures) >= 0.95 * len(frames)
+    assert not [line for line in run.lines if "level=ERROR" in line], "a full runner is no error"
 
 
 async def test_a_plain_stop_in_the_middle_of_a_stream_is_quick_and_leaves_nothing() -> None:

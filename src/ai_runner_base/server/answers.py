@@ -9,7 +9,7 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from ..errors import RunnerError
+from ..errors import CapacityError, RunnerError
 from ..trickle import BASE_PATH
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,8 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         items = [{"loc": ["body", *e["loc"]], "msg": e["msg"], "type": e["type"]} for e in error.errors()]
         return json_answer({"detail": items}, 422)
     except RunnerError as error:
-        log.log(logging.WARNING if error.http_status < 500 else logging.ERROR, "%s", error)
+        ours = error.http_status >= 500 and not isinstance(error, CapacityError)
+        log.log(logging.ERROR if ours else logging.WARNING, "%s", error)
         return json_answer({"detail": {"msg": str(error)}}, error.http_status)
     except web.HTTPException as error:
         if error.status < 400:
