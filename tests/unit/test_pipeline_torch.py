@@ -97,6 +97,16 @@ def test_a_lane_of_the_cpu_runs_the_lines_of_a_gpus() -> None:
         assert set(out.flat) == {number * 40}
 
 
+def test_a_lane_serves_inference_mode_and_its_absence_in_turn() -> None:
+    """`transform` is decorated with it, as a rule, and what converts its result is not."""
+    lane, out = Lane(TorchDriver(torch.device("cpu"))), np.empty_like(PICTURE)
+    for number in range(6):
+        with torch.inference_mode():
+            tensor = lane.upload(np.full_like(PICTURE, number), arrays.as_float)
+        lane.download(arrays.as_uint8(tensor), out)
+        assert set(out.flat) == {number}
+
+
 def test_the_example_of_the_page_runs() -> None:
     page = (Path(__file__).parents[2] / "docs/gpu.md").read_text()
     (example,) = [text for text in re.findall(r"```python\n(.*?)```", page, re.S) if "import torch" in text]

@@ -23,8 +23,9 @@ class TorchDriver:
     def place(self, size_bytes: int) -> Place:
         """See `Driver`."""
         pinned = self._device.type == "cuda"
-        host = torch.empty(size_bytes, dtype=torch.uint8, pin_memory=pinned)
-        there = torch.empty(size_bytes, dtype=torch.uint8, device=self._device)
+        with torch.inference_mode(mode=False):  # what is made in that mode cannot be written to outside of it
+            host = torch.empty(size_bytes, dtype=torch.uint8, pin_memory=pinned)
+            there = torch.empty(size_bytes, dtype=torch.uint8, device=self._device)
         place = Place(host.numpy(), there, self._event(), self._event(), host)
         self.consume(place)
         return place
