@@ -36,6 +36,16 @@ class _Once:
             self._work()
 
 
+class _Memory:
+    """Once it is let go of, somebody else writes into it."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = values
+
+    def __del__(self) -> None:
+        self._values.fill(99)
+
+
 class SlowDevice:
     """A device that does nothing before somebody waits for it, but copies as early (or as late) as it may.
 
@@ -50,7 +60,7 @@ class SlowDevice:
     def place(self, size_bytes: int) -> Place:
         self.made += 1
         host, device = np.zeros(size_bytes, np.uint8), np.zeros(size_bytes, np.uint8)
-        return Place(host, device, copied=[], consumed=[len(self.kernels)])
+        return Place(host, device, copied=[], consumed=[len(self.kernels)], keeps=_Memory(device))
 
     def copy_in(self, place: Place, size_bytes: int) -> None:
         after, host, device = place.consumed[0], place.host[:size_bytes], place.device[:size_bytes]
@@ -72,6 +82,9 @@ class SlowDevice:
         for copy in list(place.copied):
             copy()
 
+    def finish(self, place: Place) -> None:
+        self.run(place.consumed[0])
+
     def run(self, until: int) -> None:
         while self.done < until:
             self.done += 1
@@ -79,9 +92,10 @@ class SlowDevice:
 
 
 @pytest.mark.parametrize("eager", [True, False], ids=["early", "late"])
-def test_pictures_that_are_uploaded_ahead_of_the_device_stay_apart(eager: bool) -> None:
+@pytest.mark.parametrize("growth", [0, 2], ids=["of one size", "larger and larger"])
+def test_pictures_that_are_uploaded_ahead_of_the_device_stay_apart(eager: bool, growth: int) -> None:
     device = SlowDevice(eager=eager)
-    lane, results = Lane(device), [np.empty_like(PICTURE) for _ in range(12)]
+    lane, results = Lane(device), [np.empty((6 + growth * number, 8, 3), np.uint8) for number in range(12)]
 
     def reading_into(result: np.ndarray) -> Callable[[Any], Any]:
         def use(pixels: Any) -> Any:
@@ -90,13 +104,12 @@ def test_pictures_that_are_uploaded_ahead_of_the_device_stay_apart(eager: bool) 
 
         return use
 
-    pixels = np.empty_like(PICTURE)
     for number, result in enumerate(results):
-        np.copyto(pixels, number)
+        pixels = np.full_like(result, number)
         assert lane.upload(pixels, reading_into(result)) is result
     device.run(len(device.kernels))
     assert [set(result.flat) for result in results] == [{number} for number in range(12)]
-    assert device.made == 3
+    assert device.made == (12 if growth else 3)
 
 
 def test_a_download_is_there_when_it_returns() -> None:

@@ -53,6 +53,10 @@ class CupyDriver:
         """See `Driver`."""
         place.copied.synchronize()
 
+    def finish(self, place: Place) -> None:
+        """See `Driver`."""
+        place.consumed.synchronize()
+
     def _current(self) -> Any:
         with cupy.cuda.Device(self._device):
             return cupy.cuda.get_current_stream()

@@ -52,6 +52,10 @@ class TorchDriver:
         """See `Driver`."""
         place.copied.synchronize()
 
+    def finish(self, place: Place) -> None:
+        """See `Driver`."""
+        place.consumed.synchronize()
+
     def _event(self) -> Any:
         """One that a waiting thread sleeps at; the default keeps a processor busy for as long as the network runs."""
         return torch.cuda.Event(blocking=True) if self._device.type == "cuda" else self._kind.Event()

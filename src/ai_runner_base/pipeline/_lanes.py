@@ -74,6 +74,7 @@ class Lane:
             self._driver.wait(place)
             if place.host.size >= size_bytes:
                 return place
+            self._driver.finish(place)  # its memory is free for others at once
         return self._driver.place(size_bytes)
 
     def _give_back(self, place: Place) -> None:

@@ -27,7 +27,7 @@ class Place:
 
 
 class Driver(Protocol):
-    """What a lane asks of a device's library. All but `wait` return before the device is done."""
+    """What a lane asks of a device's library. All but `wait` and `finish` return before the device is done."""
 
     def place(self, size_bytes: int) -> Place:
         """Make a place; its device half is free from the caller's stream on."""
@@ -43,3 +43,6 @@ class Driver(Protocol):
 
     def wait(self, place: Place) -> None:
         """Block until `copied`."""
+
+    def finish(self, place: Place) -> None:
+        """Block until `consumed`."""
