@@ -79,6 +79,22 @@ def test_the_last_line_of_the_author_is_told(package: Path) -> None:
     assert explain(error, package.parent) == "package/a.py:1: ValueError: too many: 3\n    A = 1"
 
 
+def test_lines_of_an_environment_in_the_authors_folder_are_not_his(package: Path) -> None:
+    ours = f'  File "{package}/a.py", line 1, in <module>\n    A = 1\n'
+    theirs = f'  File "{package.parent}/.pixi/envs/default/lib/numpy/core.py", line 77, in add\n    raise\n'
+    error = PipelineError("it broke", remote_traceback=trace(ours, theirs, error="ValueError: too many"))
+    assert explain(error, package.parent) == "package/a.py:1: ValueError: too many\n    A = 1"
+
+
+def test_all_lines_of_an_error_are_told_and_none_of_the_next(package: Path) -> None:
+    ours = f'  File "{package}/a.py", line 1, in <module>\n    A = 1\n'
+    said = "pydantic_core.ValidationError: 1 error for Params\nstrength\n  Input should be at most 1"
+    after = "\nDuring handling of the above exception, another exception occurred:\n"
+    error = PipelineError("it broke", remote_traceback=trace(ours, error=f"{said}\n{after}"))
+    told = "ValidationError: 1 error for Params\n    strength\n    Input should be at most 1\n    A = 1"
+    assert explain(error, package.parent) == f"package/a.py:1: pydantic_core.{told}"
+
+
 def test_an_error_without_a_message_and_a_line_that_is_gone(package: Path) -> None:
     ours = f'  File "{package}/a.py", line 9, in <module>\n'
     error = PipelineError("it broke", remote_traceback=trace(ours, error="AssertionError"))
