@@ -182,6 +182,7 @@ STATES: tuple[tuple[dict[str, Any], dict[str, Any], str, str], ...] = (
     ({"state": "ready"}, {"sinceResultMs": 3000}, "busy", "Waiting for effects"),
     ({"state": "ready"}, {"nextPipeline": "noop"}, "busy", "Switching to noop…"),
     ({"state": "ready"}, {"connected": False}, "busy", "Connecting…"),
+    ({"state": "ready"}, {"connected": False, "measuring": True}, "busy", "Measuring this machine…"),
     ({"state": "ready"}, {}, "live", "Live"),
 )
 

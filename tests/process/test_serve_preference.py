@@ -79,6 +79,7 @@ async def test_too_slow_is_found_out_once_and_the_next_one_served(
     env["AI_RUNNER_PREFER"] = "not-installed sluggish echo"
     async with undecided(env) as (process, url):
         assert await first_answer(http, url) == {"status": "LOADING"}
+        assert [item["state"] for item in await _pipelines(http, url)] == ["MEASURING"]
         async with http.post(f"{url}/live-video-to-video", json=START) as answer:  # waits for the verdict
             assert answer.status == 200
         assert "measuring how fast sluggish is" in await line_of(process.stderr)
@@ -91,6 +92,20 @@ async def test_too_slow_is_found_out_once_and_the_next_one_served(
     async with runner(env=env) as run:
         assert [item["name"] for item in await _pipelines(http, run.url)] == ["echo"]
         assert not [line for line in run.lines if "measuring" in line]
+
+
+async def test_a_page_is_told_that_the_machine_is_measured(
+    http: aiohttp.ClientSession, env: dict[str, str]
+) -> None:
+    env["AI_RUNNER_PREFER"] = "sluggish echo"
+    protocols = ["ai-runner.playground.1"]
+    async with undecided(env) as (_, url):
+        assert await first_answer(http, url) == {"status": "LOADING"}
+        async with http.ws_connect(f"{url}/playground/session", protocols=protocols, origin=url) as page:
+            await page.send_json({"type": "start", "pipeline": "", "params": {}, "token": ""})
+            told = [await page.receive_json(timeout=60) for _ in range(2)]
+    assert [message["type"] for message in told] == ["measuring", "started"]
+    assert told[1]["pipeline"] == "echo"
 
 
 async def test_fast_enough_is_served_and_its_figure_shown(

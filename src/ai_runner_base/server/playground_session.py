@@ -41,6 +41,8 @@ class Session:
 
         :raises CallerError: what it asks for cannot be served, or it breaks the protocol
         """
+        if not self._runner.pool.settled:
+            await self._wire.tell_first("measuring")
         try:
             live = await self._start_stream(start)
         except CapacityError as error:

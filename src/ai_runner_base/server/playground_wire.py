@@ -69,6 +69,10 @@ class Wire:
         """Send a JSON message soon."""
         self._post(json.dumps({"type": type, **fields}, default=str))
 
+    async def tell_first(self, type: str) -> None:
+        """Send a JSON message before there is anything else to send."""
+        await self._send(json.dumps({"type": type}))
+
     def give(self, result: BrowserResult) -> None:
         """Send a picture soon, or a note about one that goes by WebRTC."""
         flags = WAITING_PICTURE if result.is_waiting_picture else 0

@@ -77,6 +77,11 @@ class Pool:
         """Pipelines that a request may name."""
         return list(dict.fromkeys([*self.names, *(self._on_demand.names if self._on_demand.limit else ())]))
 
+    @property
+    def settled(self) -> bool:
+        """Whether it is decided which pipelines are served."""
+        return self._settled.is_set()
+
     def settle(self, seats: Sequence[Seat]) -> None:
         """Say which seats there are after all. Those of before were never started, since nobody could take one."""
         self._seats = list(seats)

@@ -245,7 +245,7 @@ class Runner:
             "package": first.spec.package,
             "version": first.spec.version,
             "environment": str(first.spec.prefix),
-            "state": str(first.state.name),
+            "state": first.state.name if self.pool.settled else "MEASURING",
             "workers": len(seats),
             "busy": sum(seat.taken_by is not None for seat in seats),
             "restarts": sum(seat.supervisor.restart_count for seat in seats),

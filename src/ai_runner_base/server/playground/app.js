@@ -2,13 +2,14 @@
 
 import { ParamsForm } from "./form.js";
 import { Lanes } from "./lanes.js";
+import { fetchList } from "./menu.js";
 import { Numbers } from "./numbers.js";
-import { Picker, fetchPipelines } from "./picker.js";
+import { Picker } from "./picker.js";
 import { toHash } from "./presets.js";
 import { SIZE_NAMES, changesOf } from "./schema.js";
 import { CameraSource, ClipSource, explain } from "./sources.js";
 import { describe } from "./status.js";
-import { Streams } from "./streams.js";
+import { makeStreamsMenu } from "./streams.js";
 import { $, Timers, capital, setEffect, setStatus, setVeil, setWay, showLog, toast } from "./ui.js";
 import { View } from "./view.js";
 
@@ -31,7 +32,7 @@ export class App {
     this.form = new ParamsForm($("#form"), (values) => this.#paramsChanged(values));
     this.numbers = new Numbers($("#numbers"));
     this.picker = new Picker($("#pipeline"), $("#pipelines"), (name) => this.lanes.switchTo(name));
-    new Streams($("#watch"), $("#streams"), () => this.lane?.streamId ?? "");
+    makeStreamsMenu($("#watch"), $("#streams"), () => this.lane?.streamId ?? "");
     this.lanes = new Lanes({
       changed: () => this.#laneChanged(),
       picture: (picture) => this.view.show(picture),
@@ -163,7 +164,7 @@ export class App {
     if (lane !== this.#shown) this.#readyMs = performance.now();
     this.#shown = lane;
     this.#wayChanged(lane);
-    this.picker.setCurrent(lane.pipeline);
+    this.picker.setCurrent(lane.pipeline, lane.isMeasured ? "measuring…" : "…");
     this.#showForm(lane);
     this.tick();
   }
@@ -203,6 +204,7 @@ export class App {
         pipeline: lane.pipeline || "the pipeline",
         source: this.source?.label ?? "the source",
         connected: lane.streamId !== "",
+        measuring: lane.isMeasured,
         watching: lane.watch !== "",
         status: lane.status,
         sinceResultMs: nowMs - lane.lastResultMs,
@@ -225,7 +227,7 @@ export class App {
     const ask = async () => {
       if (!$("#log-dialog").open) return;
       if (this.lane?.streamId) this.lane.askLog();
-      else showLog((await fetchPipelines().catch(() => [])).flatMap((pipeline) => pipeline.log_tail ?? []));
+      else showLog((await fetchList("pipelines").catch(() => [])).flatMap((pipeline) => pipeline.log_tail ?? []));
       this.#timers.set("log", 1000, ask);
     };
     await ask();

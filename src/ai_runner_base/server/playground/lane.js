@@ -22,6 +22,8 @@ export class Lane {
   width = 0;
   height = 0;
   streamId = "";
+  /** Whether the stream waits for the runner to find out which pipeline it serves. */
+  isMeasured = false;
   schema = null;
   defaults = null;
   status = null;
@@ -57,7 +59,7 @@ export class Lane {
 
   /**
    * @param {{pipeline: string, params: object, token: string, watch?: string}} start with `watch` another one's stream
-   * @param {Record<string, (lane: Lane, detail: any) => void>} hooks started, schema, status, event, params, picture,
+   * @param {Record<string, (lane: Lane, detail: any) => void>} hooks measuring, started, schema, status, event, params, picture,
    *   effective, log, refused, ended, lost, way
    * @param {boolean} wantsWebrtc
    */
@@ -67,6 +69,7 @@ export class Lane {
     const passed = ["status", "event", "log", "refused", "ended", "lost"];
     const handlers = Object.fromEntries(passed.map((name) => [name, (detail) => this.#pass(name, detail)]));
     handlers.started = (message) => this.#started(message);
+    handlers.measuring = () => this.#measured();
     handlers.schema = (message) => this.#describe(message);
     handlers.params = (answer) => this.#answered(answer);
     handlers.picture = (picture) => this.way === "jpeg" && this.#arrived(picture);
@@ -90,9 +93,14 @@ export class Lane {
     this.status = status;
   }
 
+  #measured() {
+    this.isMeasured = true;
+    this.#hooks.measuring(this);
+  }
+
   #started(message) {
     Object.assign(this, { width: message.width, height: message.height });
-    Object.assign(this, { streamId: message.stream_id, pipeline: message.pipeline });
+    Object.assign(this, { streamId: message.stream_id, pipeline: message.pipeline, isMeasured: false });
     if (!this.watch) this.#grabber = new Grabber(this.width, this.height);
     this.#iceServers = message.webrtc.ice_servers;
     if (!message.webrtc.available) this.whyNot = "this runner has no WebRTC: start it in the environment webrtc";

@@ -115,6 +115,7 @@ export class Lanes {
   #laneHooks() {
     const ofCurrent = (tell) => (lane, detail) => lane === this.current && tell(detail);
     return {
+      measuring: ofCurrent(() => this.#measuring()),
       started: (lane) => this.#started(lane),
       picture: (lane, picture) => this.#picture(lane, picture),
       schema: ofCurrent(() => this.#hooks.changed()),
@@ -128,6 +129,11 @@ export class Lanes {
       ended: (lane, reason) => this.#ended(lane, reason),
       lost: (lane) => this.#lost(lane),
     };
+  }
+
+  #measuring() {
+    this.#hooks.blocked("Finding out which pipeline this machine is fast enough for: some seconds, at the first start only…", "");
+    this.#hooks.changed();
   }
 
   #started(lane) {

@@ -8,6 +8,7 @@ const SEND_BUFFER_BYTES = 256 * 1024;
 /**
  * @typedef {object} Handlers
  * @property {(message: {stream_id: string, pipeline: string, width: number, height: number, webrtc: object}) => void} started
+ * @property {() => void} measuring the stream starts when the runner knows which pipeline it serves
  * @property {(message: {params_schema: object, default_params: object}) => void} schema
  * @property {(message: object) => void} status
  * @property {(event: object) => void} event
@@ -143,6 +144,9 @@ export class Session {
         break;
       case "ended":
         this.#finish(() => this.#handlers.ended(message.reason));
+        break;
+      case "measuring":
+        this.#handlers.measuring();
         break;
       case "schema":
         this.#handlers.schema(message);

@@ -7,6 +7,7 @@ const QUIET_MS = 2000;
  * @property {string} pipeline
  * @property {string} source the label of the picture's source
  * @property {boolean} connected
+ * @property {boolean} measuring the runner finds out which pipeline this machine is fast enough for
  * @property {boolean} watching another one's stream, about whose worker nothing is told
  * @property {object | null} status the runner's last status message
  * @property {number} sinceResultMs
@@ -18,6 +19,7 @@ const QUIET_MS = 2000;
 /** @param {Facts} facts @returns {{tone: "live" | "busy" | "warn" | "error", words: string}} */
 export function describe(facts) {
   const { pipeline, status } = facts;
+  if (!facts.connected && facts.measuring) return { tone: "busy", words: "Measuring this machine…" };
   if (!facts.connected || !status) return { tone: "busy", words: "Connecting…" };
   if (facts.nextPipeline) return { tone: "busy", words: `Switching to ${facts.nextPipeline}…` };
   if (facts.watching) return describeWatched(facts);

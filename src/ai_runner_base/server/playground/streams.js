@@ -1,12 +1,8 @@
 // The list of live streams, each with an address at which anybody can watch it.
 
-import { note } from "./picker.js";
+import { Menu, fetchList, menuOption, note } from "./menu.js";
 
-async function fetchStreams() {
-  const answer = await fetch(new URL("streams", document.baseURI), { cache: "no-store" });
-  if (!answer.ok) throw new Error(`the runner answered ${answer.status}`);
-  return (await answer.json()).streams;
-}
+const ORIGINS = { browser: "a page", webrtc: "WHIP", trickle: "trickle" };
 
 export function watchAddress(stream) {
   const address = new URL("./", document.baseURI);
@@ -14,43 +10,17 @@ export function watchAddress(stream) {
   return address.href;
 }
 
-export class Streams {
-  #button;
-  #list;
-  #own;
+/** @param {() => string} own the id of this page's stream */
+export function makeStreamsMenu(button, list, own) {
+  return new Menu(button, list, async () => {
+    const links = (await fetchList("streams")).map((stream) => linkTo(stream, stream.id === own()));
+    if (!links.length) return [note("No stream is live just now.")];
+    return [note("Watch a live stream. The address works in any browser that reaches this runner."), ...links];
+  });
+}
 
-  /** @param {() => string} own the id of this page's stream */
-  constructor(button, list, own) {
-    [this.#button, this.#list, this.#own] = [button, list, own];
-    button.addEventListener("click", () => void this.#open());
-    list.addEventListener("toggle", (event) => button.setAttribute("aria-expanded", String(event.newState === "open")));
-  }
-
-  async #open() {
-    if (this.#list.matches(":popover-open")) {
-      this.#list.hidePopover();
-      return;
-    }
-    this.#list.replaceChildren(note("Asking the runner…"));
-    this.#list.showPopover();
-    try {
-      const links = (await fetchStreams()).map((stream) => this.#link(stream));
-      this.#list.replaceChildren(note("Watch a live stream. The address works in any browser that reaches this runner."), ...links);
-      if (!links.length) this.#list.replaceChildren(note("No stream is live just now."));
-      links[0]?.focus();
-    } catch (error) {
-      this.#list.replaceChildren(note(`The list cannot be had: ${error.message}`));
-    }
-  }
-
-  #link(stream) {
-    const isOwn = stream.id === this.#own();
-    const link = Object.assign(document.createElement("a"), { className: "menu-option", href: watchAddress(stream.id), target: "_blank" });
-    const from = { browser: "a page", webrtc: "WHIP", trickle: "trickle" }[stream.source.kind] ?? stream.source.kind;
-    const watchers = stream.sink.watchers === 1 ? "1 watches" : `${stream.sink.watchers ?? 0} watch`;
-    for (const [className, text] of [["name", stream.model_id], ["state", isOwn ? "this page" : watchers], ["origin", `${stream.id} · from ${from}`]]) {
-      link.append(Object.assign(document.createElement("span"), { className, textContent: text }));
-    }
-    return link;
-  }
+function linkTo({ id, model_id, source, sink }, isOwn) {
+  const watchers = sink.watchers === 1 ? "1 watches" : `${sink.watchers ?? 0} watch`;
+  const origin = `${id} · from ${ORIGINS[source.kind] ?? source.kind}`;
+  return menuOption("a", { href: watchAddress(id), target: "_blank" }, { name: model_id, state: isOwn ? "this page" : watchers, origin });
 }
