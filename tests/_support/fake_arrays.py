@@ -39,6 +39,7 @@ class DeviceArray:
         return type(self)(self.values[key])
 
     def __int__(self) -> int:
+        self.log.append("host reads a number")
         return int(self.values)
 
     def __float__(self) -> float:

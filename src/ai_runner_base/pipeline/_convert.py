@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import PipelineError
 from ._lanes import download
-from .arrays import EXPECTED, as_uint8, check_scale, dtype_name, is_torch, library_of, quantise
+from .arrays import EXPECTED, begin_scale_check, dtype_name, is_torch, library_of, quantise, to_levels
 
 _BAND_VALUES: Final = 64 * 1024
 """Values converted at once on the CPU: the temporaries then stay in the second-level cache."""
@@ -73,7 +73,9 @@ def to_uint8(data: Any, out: NDArray[np.uint8]) -> None:
     if isinstance(picture, np.ndarray):
         _convert_on_cpu(picture, out, layout)
     else:
-        download(as_uint8(picture), out)
+        end_check = begin_scale_check(picture)
+        download(to_levels(picture), out)
+        end_check()  # the device is done by now, so its verdict is there
 
 
 # Reading what came
@@ -130,7 +132,7 @@ def _convert_on_cpu(picture: NDArray[Any], out: NDArray[np.uint8], layout: Pictu
     if not layout.is_float:
         np.copyto(out, picture)
         return
-    check_scale(picture)
+    begin_scale_check(picture)()
     rows = max(1, _BAND_VALUES // (layout.width * 3))
     for top in range(0, layout.height, rows):
         band = picture[top : top + rows]

@@ -10,6 +10,7 @@ Colours are not converted: pictures are RGB from the decoder to the encoder, whi
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -46,9 +47,14 @@ def as_uint8(picture: Any) -> Any:
     :param picture: (…, H, W, 3), uint8 or floats in `FLOAT_RANGE`
     :raises PipelineError: the floats run to 255
     """
+    begin_scale_check(picture)()
+    return to_levels(picture)
+
+
+def to_levels(picture: Any) -> Any:
+    """`as_uint8` without a look at the scale, so that nothing waits for the device."""
     if dtype_name(picture.dtype) == "uint8":
         return picture
-    check_scale(picture)
     xp = library_of(picture)
     if dtype_name(picture.dtype) not in ("float32", "float64"):
         picture = xp.astype(picture, xp.module.float32)
@@ -66,20 +72,29 @@ def quantise(values: Any, xp: Any) -> Any:
     return values * 255.0 + 0.5
 
 
-def check_scale(picture: Any) -> None:
-    """Look at a sample of a float picture, (…, H, W, 3).
+def begin_scale_check(picture: Any) -> Callable[[], None]:
+    """Have a sample of a picture, (…, H, W, 3), looked at.
 
-    :raises PipelineError: more than half of it is well above `FLOAT_RANGE`, as in a picture that runs to 255
+    Reading the verdict keeps a processor busy until the device has got so far: best when it is done anyway.
+
+    :returns: reads the verdict; raises `PipelineError` where more than half of the sample is well above
+        `FLOAT_RANGE`, as in a picture that runs to 255
     """
+    if dtype_name(picture.dtype) == "uint8":
+        return lambda: None
     sample = picture[..., ::_SAMPLE_STEP, ::_SAMPLE_STEP, :]
     wrong = (sample > _WRONG_SCALE) & (sample < _WRONG_SCALE_MAX)
     xp = library_of(picture)
-    count = int(xp.module.sum(xp.astype(wrong, xp.module.int32)))
-    if count * 2 > sample.shape[-3] * sample.shape[-2] * sample.shape[-1]:
-        raise PipelineError(
-            f"got floats well above {FLOAT_RANGE[1]:g}, such as {float(xp.module.max(sample)):.4g}; {EXPECTED}",
-            hint="divide by 255, or convert to uint8",
-        )
+    count = xp.module.sum(xp.astype(wrong, xp.module.int32))
+
+    def end() -> None:
+        if int(count) * 2 > sample.shape[-3] * sample.shape[-2] * sample.shape[-1]:
+            raise PipelineError(
+                f"got floats well above {FLOAT_RANGE[1]:g}, such as {float(xp.module.max(sample)):.4g}; {EXPECTED}",
+                hint="divide by 255, or convert to uint8",
+            )
+
+    return end
 
 
 def resize(picture: Any, width: int, height: int, method: Literal["bilinear", "nearest"] = "bilinear") -> Any:
