@@ -166,7 +166,8 @@ def test_failures_are_not_remembered(tmp_path: Path) -> None:
 
 def _child(root: Path, statements: str) -> subprocess.Popen[str]:
     script = (
-        "import sys; sys.path[:0] = sys.argv[1:3]\n"
+        "import signal, sys; sys.path[:0] = sys.argv[1:3]\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in what a script starts with &
         "from pathlib import Path\n"
         "from tests.unit import test_workspace_run as t\n"
         f"{statements}\n"
