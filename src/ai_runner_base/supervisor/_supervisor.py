@@ -311,7 +311,7 @@ class Supervisor:
 
     def _give_up(self, error: RunnerError) -> None:
         self.last_error = error
-        self._say(logging.ERROR, "%s", error)
+        self._say(logging.ERROR, str(error))
         if self._session is not None:
             self._session.detach(over=True)
             self._session = None
@@ -322,8 +322,7 @@ class Supervisor:
     async def _announce_restart(self, error: RunnerError, delay_s: float) -> None:
         self.last_error = error
         self.restart_count += 1
-        text = f"{error.message}; restart {self.restart_count} in {delay_s:g} s"
-        self._say(logging.WARNING, "%s", text)
+        self._say(logging.WARNING, f"{error.message}; restart {self.restart_count} in {delay_s:g} s")
         self._enter(WorkerState.RESTARTING)
         self._on_event(Restarted(error.message, self._log_tail, self.restart_count))
         self._reconsider_params()
@@ -335,15 +334,15 @@ class Supervisor:
     def _reconsider_params(self) -> None:
         suspect = self._params.died(time.monotonic())
         if suspect is not None:
-            self._say(logging.ERROR, "workers die of these parameters, they are taken back: %s", suspect)
+            self._say(logging.ERROR, f"workers die of these parameters, they are taken back: {suspect}")
             self._on_event(ParamsTakenBack(suspect, self._params.current))
 
-    def _say(self, level: int, text: str, value: object) -> None:
+    def _say(self, level: int, text: str) -> None:
         """Log something about the worker; while it has a stream, as a line of that stream."""
         if self._session is None:
-            self._log.log(level, text, value)
+            self._log.log(level, "%s", text)
         else:
-            self._session.log_context.run(self._log.log, level, text, value)
+            self._session.log_context.run(self._log.log, level, "%s", text)
 
     # State
 
@@ -399,7 +398,7 @@ class Supervisor:
         """The worker wrote lines."""
         for line in lines:
             text = f"{line.logger}: {line.text}" if line.logger else line.text
-            self._say(line.level, "%s", text)
+            self._say(line.level, text)
             self._on_event(LogLine(line.level, line.logger, line.text))
 
     def answered(self, link: FrameLink, message: frames.Result | frames.Returned) -> None:
