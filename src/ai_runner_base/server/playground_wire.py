@@ -71,7 +71,10 @@ class Wire:
 
     async def tell_first(self, type: str) -> None:
         """Send a JSON message before there is anything else to send."""
-        await self._send(json.dumps({"type": type}))
+        with contextlib.suppress(
+            TimeoutError, ConnectionError
+        ):  # a page that is gone is met by what comes next
+            await self._send(json.dumps({"type": type}))
 
     def give(self, result: BrowserResult) -> None:
         """Send a picture soon, or a note about one that goes by WebRTC."""
@@ -93,18 +96,17 @@ class Wire:
         """Send what is in the outbox; close the connection when the page reads nothing for too long."""
         try:
             while True:
-                message = await self._outbox.get()
-                async with asyncio.timeout(SEND_LIMIT_S):
-                    await self._send(message)
+                await self._send(await self._outbox.get())
                 self._outbox.task_done()
         except (TimeoutError, ConnectionError):
             await self._socket.close(code=WSCloseCode.GOING_AWAY)
 
     async def _send(self, message: bytes | str) -> None:
-        if isinstance(message, bytes):
-            await self._socket.send_bytes(message)
-        else:
-            await self._socket.send_str(message)
+        async with asyncio.timeout(SEND_LIMIT_S):
+            if isinstance(message, bytes):
+                await self._socket.send_bytes(message)
+            else:
+                await self._socket.send_str(message)
 
     async def end(self, reason: str) -> None:
         """Tell that the stream has ended, and close."""
